@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_AGENT_H
+#define ECSGUARD_AGENT_H
+
+#endif

@@ -1,0 +1,1 @@
+#include "agent/deliver/batch.h"

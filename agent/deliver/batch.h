@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_BATCH_H
+#define ECSGUARD_BATCH_H
+
+#endif

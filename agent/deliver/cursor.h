@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_CURSOR_H
+#define ECSGUARD_CURSOR_H
+
+#endif

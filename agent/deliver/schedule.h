@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_SCHEDULE_H
+#define ECSGUARD_SCHEDULE_H
+
+#endif

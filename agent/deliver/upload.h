@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_UPLOAD_H
+#define ECSGUARD_UPLOAD_H
+
+#endif

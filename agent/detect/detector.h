@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_DETECTOR_H
+#define ECSGUARD_DETECTOR_H
+
+#endif

@@ -1,0 +1,1 @@
+#include "agent/detect/intel.h"

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_INTEL_H
+#define ECSGUARD_INTEL_H
+
+#endif

@@ -1,0 +1,1 @@
+#include "agent/enrich/cgroup_path.h"

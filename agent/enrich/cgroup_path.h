@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_CGROUP_PATH_H
+#define ECSGUARD_CGROUP_PATH_H
+
+#endif

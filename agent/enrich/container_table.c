@@ -1,0 +1,1 @@
+#include "agent/enrich/container_table.h"

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_FILE_ORIGIN_H
+#define ECSGUARD_FILE_ORIGIN_H
+
+#endif

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_PROCTREE_H
+#define ECSGUARD_PROCTREE_H
+
+#endif

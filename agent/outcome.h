@@ -1,0 +1,33 @@
+/* What one step of the pipeline asks the shell to do. Bounded: a step that has more keeps the rest for the next tick. */
+#ifndef ECSGUARD_OUTCOME_H
+#define ECSGUARD_OUTCOME_H
+
+#include "common/record.h"
+
+enum request_kind {
+    REQUEST_SOCKETS, /* which inet sockets does `pid` hold? Answer: EVENT_SOCKETS, one per socket, then one without F_PROTO */
+    REQUEST_OWNER,   /* which process of `container` has the local socket src:sport of `flow`? Answer: EVENT_SOCKETS with flow_id */
+    REQUEST_CGROUP,  /* in which cgroup is `pid`? Answer: EVENT_CGROUP */
+};
+
+struct request {
+    enum request_kind kind;
+    int32_t pid;       /* REQUEST_OWNER: a process in the container's network namespace, 0 = the host */
+    uint64_t flow_id;
+    uint8_t proto;
+    struct address src, dst;
+    uint16_t sport, dport;
+};
+
+struct outcome {
+    bool store;          /* the event is to be stored with `stamp` */
+    struct stamp stamp;
+    int n_containers;    /* rows to insert or update */
+    const struct container_facts *containers[LIMIT_OUTCOME_CONTAINERS];
+    int n_findings;
+    const struct finding *findings[LIMIT_OUTCOME_FINDINGS]; /* valid until the next step */
+    int n_requests;
+    struct request requests[LIMIT_OUTCOME_REQUESTS];
+};
+
+#endif

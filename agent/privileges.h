@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_PRIVILEGES_H
+#define ECSGUARD_PRIVILEGES_H
+
+#endif

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_REPLAY_H
+#define ECSGUARD_REPLAY_H
+
+#endif

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_REQUESTS_H
+#define ECSGUARD_REQUESTS_H
+
+#endif

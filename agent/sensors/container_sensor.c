@@ -1,0 +1,1 @@
+#include "agent/sensors/container_sensor.h"

@@ -1,0 +1,1 @@
+#include "agent/sensors/ct_decode.h"

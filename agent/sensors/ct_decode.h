@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_CT_DECODE_H
+#define ECSGUARD_CT_DECODE_H
+
+#endif

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_DOCKER_CLIENT_H
+#define ECSGUARD_DOCKER_CLIENT_H
+
+#endif

@@ -1,0 +1,1 @@
+#include "agent/sensors/ecs_client.h"

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_ECS_CLIENT_H
+#define ECSGUARD_ECS_CLIENT_H
+
+#endif

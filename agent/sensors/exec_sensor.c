@@ -1,0 +1,1 @@
+#include "agent/sensors/exec_sensor.h"

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_EXEC_SENSOR_H
+#define ECSGUARD_EXEC_SENSOR_H
+
+#endif

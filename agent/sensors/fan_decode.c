@@ -1,0 +1,1 @@
+#include "agent/sensors/fan_decode.h"

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_FAN_DECODE_H
+#define ECSGUARD_FAN_DECODE_H
+
+#endif

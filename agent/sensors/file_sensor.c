@@ -1,0 +1,1 @@
+#include "agent/sensors/file_sensor.h"

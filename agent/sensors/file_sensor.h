@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_FILE_SENSOR_H
+#define ECSGUARD_FILE_SENSOR_H
+
+#endif

@@ -1,0 +1,1 @@
+#include "agent/sensors/flow_sensor.h"

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_FLOW_SENSOR_H
+#define ECSGUARD_FLOW_SENSOR_H
+
+#endif

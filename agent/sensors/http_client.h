@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_HTTP_CLIENT_H
+#define ECSGUARD_HTTP_CLIENT_H
+
+#endif

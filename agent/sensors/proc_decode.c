@@ -1,0 +1,1 @@
+#include "agent/sensors/proc_decode.h"

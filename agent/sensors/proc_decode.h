@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_PROC_DECODE_H
+#define ECSGUARD_PROC_DECODE_H
+
+#endif

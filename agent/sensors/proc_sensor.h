@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_PROC_SENSOR_H
+#define ECSGUARD_PROC_SENSOR_H
+
+#endif

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_PROCFS_H
+#define ECSGUARD_PROCFS_H
+
+#endif

@@ -1,0 +1,1 @@
+#include "agent/sensors/procfs_decode.h"

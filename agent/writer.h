@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_WRITER_H
+#define ECSGUARD_WRITER_H
+
+#endif

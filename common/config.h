@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_CONFIG_H
+#define ECSGUARD_CONFIG_H
+
+#endif

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_EVENT_JSON_H
+#define ECSGUARD_EVENT_JSON_H
+
+#endif

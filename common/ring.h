@@ -1,0 +1,34 @@
+/* A byte ring between exactly one producer thread and one consumer thread. Records are whole or absent; a full ring
+ * refuses and the producer counts. No locks, no allocation after ring_init(). */
+#ifndef ECSGUARD_RING_H
+#define ECSGUARD_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ring {
+    uint8_t *data;
+    size_t size; /* power of two */
+    _Alignas(64) _Atomic size_t head; /* next byte to read; the consumer's */
+    _Alignas(64) _Atomic size_t tail; /* next byte to write; the producer's */
+};
+
+/* 0 or -ENOMEM. `size` is a power of two. Memory is touched only as it is used. */
+int ring_init(struct ring *ring, size_t size);
+void ring_fini(struct ring *ring);
+
+/* Producer. Room for one record of at most `size` bytes (8-byte aligned, contiguous), or NULL if the ring would then
+ * have less than `keep_free` bytes left. Nothing is visible until ring_commit() with the final size <= the reserved. */
+void *ring_reserve(struct ring *ring, size_t size, size_t keep_free);
+void ring_commit(struct ring *ring, size_t size);
+
+/* Consumer. The oldest record and its size, or NULL; it stays valid until ring_pop(). */
+const void *ring_peek(struct ring *ring, size_t *size);
+void ring_pop(struct ring *ring);
+
+/* Bytes in use: a queue depth for the user. Any thread. */
+size_t ring_used(const struct ring *ring);
+
+#endif

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_QUERY_H
+#define ECSGUARD_QUERY_H
+
+#endif

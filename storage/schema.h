@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_SCHEMA_H
+#define ECSGUARD_SCHEMA_H
+
+#endif

@@ -1,0 +1,4 @@
+#ifndef ECSGUARD_STORE_H
+#define ECSGUARD_STORE_H
+
+#endif
