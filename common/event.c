@@ -12,13 +12,14 @@ void event_init(struct event *ev, enum event_kind kind, enum event_source source
     ev->size = sizeof *ev;
     ev->kind = (uint8_t)kind;
     ev->source = (uint8_t)source;
+    ev->text_max = LIMIT_EVENT_TEXT_BYTES;
     ev->time_ns = time_ns;
     event_know(ev, F_SOURCE);
 }
 
 char *event_text_room(struct event *ev, size_t *room)
 {
-    *room = LIMIT_EVENT_TEXT_BYTES - 1 - ev->text_len;
+    *room = ev->text_max > ev->text_len ? (size_t)(ev->text_max - ev->text_len - 1) : 0;
     return ev->text + ev->text_len;
 }
 
@@ -40,8 +41,8 @@ bool event_set_text(struct event *ev, enum event_field field, const void *data, 
         return false;
     if (size > event_fields[field].text_max)
         size = event_fields[field].text_max;
-    if (size >= room)
-        size = room - 1;
+    if (size > room)
+        size = room;
     memcpy(to, data, size);
     event_text_done(ev, field, size);
     return size == want;

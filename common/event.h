@@ -99,6 +99,7 @@ enum event_field {
 struct event {
     uint32_t size; /* of the whole record: offsetof(text) + text_len */
     uint16_t text_len;
+    uint16_t text_max; /* room for texts where this record is being built */
     uint8_t kind;   /* enum event_kind */
     uint8_t source; /* enum event_source; known for every event */
     uint64_t time_ns;
@@ -149,7 +150,7 @@ struct event {
     char text[];
 };
 
-/* Room for any event. */
+/* Room for any event. In less room (a ring), lower text_max after event_init(). */
 union event_buffer {
     struct event event;
     char bytes[sizeof(struct event) + LIMIT_EVENT_TEXT_BYTES];

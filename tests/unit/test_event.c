@@ -32,6 +32,18 @@ static void event_texts_are_bounded_and_terminated(void **state)
     assert_true(ev->size <= sizeof buffer);
 }
 
+static void event_respects_less_room(void **state)
+{
+    (void)state;
+    struct event *ev = &buffer.event;
+    event_init(ev, EVENT_EXEC, SOURCE_EXEC, 1);
+    ev->text_max = 8;
+    assert_false(event_set_text(ev, F_EXE, "/usr/bin/true", 13));
+    assert_string_equal(event_text(ev, ev->exe), "/usr/bi");
+    assert_false(event_set_text(ev, F_CWD, "/", 1));
+    assert_int_equal(ev->text_len, 8);
+}
+
 static void event_check_refuses_wild_spans(void **state)
 {
     (void)state;
@@ -164,6 +176,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(event_texts_are_bounded_and_terminated),
+        cmocka_unit_test(event_respects_less_room),
         cmocka_unit_test(event_check_refuses_wild_spans),
         cmocka_unit_test(every_field_is_described),
         cmocka_unit_test(escape_is_harmless_and_reversible),
