@@ -87,7 +87,7 @@ struct address {
 enum event_field {
     F_PID, F_PPID, F_START_NS, F_UID, F_EUID, F_GID, F_EGID, F_SID, F_TTY, F_COMM, F_EXE, F_CMDLINE, F_ENVIRON, F_CWD, F_CGROUP,
     F_STDIN, F_STDOUT, F_STDERR, F_MNTNS, F_NETNS, F_PIDNS, F_EXIT_CODE, F_EXIT_SIGNAL, F_TARGET_PID,
-    F_FILE_OP, F_PATH, F_HOST_PATH, F_OLD_PATH, F_DEV, F_INO, F_MODE, F_FILE_UID, F_NLINK, F_SIZE, F_CTIME_WALL_NS, F_MTIME_WALL_NS,
+    F_FILE_OP, F_PATH, F_HOST_PATH, F_OLD_PATH, F_DEV, F_INO, F_MODE, F_FILE_UID, F_NLINK, F_SIZE, F_CTIME_WALL_NS, F_MTIME_WALL_NS, F_COPIED_UP,
     F_FLOW_PHASE, F_FLOW_ID, F_NSID, F_PROTO, F_SRC, F_SPORT, F_DST, F_DPORT, F_REPLY_SRC, F_REPLY_SPORT, F_REPLY_DST, F_REPLY_DPORT,
     F_BYTES_OUT, F_BYTES_IN, F_PACKETS_OUT, F_PACKETS_IN, F_TCP_STATE, F_FD,
     F_CONTAINER_PHASE, F_CONTAINER_ID, F_CONTAINER_ROLE, F_RUNTIME, F_TASK_ID, F_TASK_ARN, F_CLUSTER, F_FAMILY, F_REVISION, F_SERVICE,
@@ -123,6 +123,7 @@ struct event {
     uint64_t dev, ino;
     uint32_t mode, file_uid, nlink;
     uint64_t file_size, ctime_wall_ns, mtime_wall_ns;
+    uint8_t copied_up; /* 0 or 1: a changed file of the image itself */
 
     /* the flow; for EVENT_EXEC and EVENT_SOCKETS the inet socket on descriptor `fd`: src = local, dst = peer */
     uint8_t flow_phase;

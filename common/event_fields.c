@@ -60,6 +60,8 @@ const struct event_field_info event_fields[F_MAX] = {
     FIELD(F_CTIME_WALL_NS, "file_ctime", WALL, ctime_wall_ns, IMAGE | K(FILE), "last change of the file's inode (or executable's)"),
     FIELD(F_MTIME_WALL_NS, "file_mtime", WALL, mtime_wall_ns, IMAGE | K(FILE), "last change of the file's contents (or executable's)"),
 
+    FIELD(F_COPIED_UP, "copied_up", BOOL, copied_up, K(FILE), "the file is the image's own, copied into the writable layer by this change"),
+
     NAMED(F_FLOW_PHASE, "phase", flow_phase, K(FLOW), flow_phases, "begin, change or end of the flow"),
     FIELD(F_FLOW_ID, "flow_id", U64, flow_id, K(FLOW), "the same for all events of one flow"),
     FIELD(F_NSID, "nsid", I32, nsid, K(FLOW) | K(CONTAINER), "network namespace id as the host numbers it, -1 for the host's own"),

@@ -88,6 +88,30 @@ void ring_pop(struct ring *ring)
     atomic_store_explicit(&ring->head, head + 8 + align8(size), memory_order_release);
 }
 
+size_t ring_start(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->head, memory_order_relaxed);
+}
+
+const void *ring_next(const struct ring *ring, size_t *at, size_t *size)
+{
+    if (*at == atomic_load_explicit(&ring->tail, memory_order_acquire))
+        return NULL;
+    const uint64_t *word = (const uint64_t *)(const void *)(ring->data + (*at & (ring->size - 1)));
+    if (*word == WRAP) {
+        *at += ring->size - (*at & (ring->size - 1));
+        word = (const uint64_t *)(const void *)ring->data;
+    }
+    *size = *word;
+    *at += 8 + align8(*word);
+    return word + 1;
+}
+
+void ring_pop_to(struct ring *ring, size_t at)
+{
+    atomic_store_explicit(&ring->head, at, memory_order_release);
+}
+
 size_t ring_used(const struct ring *ring)
 {
     return atomic_load_explicit(&ring->tail, memory_order_relaxed) - atomic_load_explicit(&ring->head, memory_order_relaxed);

@@ -28,6 +28,12 @@ void ring_commit(struct ring *ring, size_t size);
 const void *ring_peek(struct ring *ring, size_t *size);
 void ring_pop(struct ring *ring);
 
+/* Consumer, when records must stay until they are safe elsewhere: start with at = ring_start(), then each ring_next() gives the
+ * record at `*at` and moves on, NULL at the end; ring_pop_to() frees everything before `at`. */
+size_t ring_start(const struct ring *ring);
+const void *ring_next(const struct ring *ring, size_t *at, size_t *size);
+void ring_pop_to(struct ring *ring, size_t at);
+
 /* Bytes in use: a queue depth for the user. Any thread. */
 size_t ring_used(const struct ring *ring);
 

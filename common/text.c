@@ -65,21 +65,48 @@ static size_t printable_utf8(const uint8_t *p, size_t left)
     return control ? 0 : n;
 }
 
-void text_escape(struct text_out *out, const void *data, size_t size)
+static size_t plain_length(const uint8_t *p, size_t size)
 {
-    const uint8_t *p = data;
+    size_t n = 0;
+    while (n < size && p[n] >= 0x20 && p[n] < 0x7f && p[n] != '\\')
+        n++;
+    return n;
+}
+
+bool text_is_plain(const void *data, size_t size)
+{
+    return plain_length(data, size) == size;
+}
+
+static void escape(struct text_out *out, const uint8_t *p, size_t size, const char *backslash)
+{
+    static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < size && !out->cut;) {
-        size_t n = printable_utf8(p + i, size - i);
-        if (p[i] == '\\') {
-            text_out_bytes(out, "\\\\", 2);
-            i++;
-        } else if (n) {
+        size_t n = plain_length(p + i, size - i);
+        if (!n && p[i] >= 0x80)
+            n = printable_utf8(p + i, size - i);
+        if (n) {
             text_out_bytes(out, p + i, n);
             i += n;
+        } else if (p[i] == '\\') {
+            text_out_bytes(out, backslash, strlen(backslash));
+            i++;
         } else {
-            text_out_printf(out, "\\x%02x", p[i++]);
+            const char hex[4] = { '\\', 'x', digits[p[i] >> 4], digits[p[i] & 15] };
+            text_out_bytes(out, hex, 4);
+            i++;
         }
     }
+}
+
+void text_escape(struct text_out *out, const void *data, size_t size)
+{
+    escape(out, data, size, "\\\\");
+}
+
+void text_clean(struct text_out *out, const void *data, size_t size)
+{
+    escape(out, data, size, "\\");
 }
 
 static int hex_digit(char c)
@@ -159,14 +186,25 @@ int text_to_u64(const char *text, size_t length, uint64_t *value)
     return 0;
 }
 
-void text_time(char out[32], uint64_t wall_ns)
+static size_t text_time_seconds(char out[32], uint64_t wall_ns)
 {
     time_t seconds = (time_t)(wall_ns / 1000000000ull);
     struct tm tm;
     if (!gmtime_r(&seconds, &tm))
         memset(&tm, 0, sizeof tm);
-    size_t n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+    return strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+}
+
+void text_time(char out[32], uint64_t wall_ns)
+{
+    size_t n = text_time_seconds(out, wall_ns);
     snprintf(out + n, 32 - n, ".%03uZ", (unsigned)(wall_ns / 1000000ull % 1000));
+}
+
+void text_time_ns(char out[32], uint64_t wall_ns)
+{
+    size_t n = text_time_seconds(out, wall_ns);
+    snprintf(out + n, 32 - n, ".%09uZ", (unsigned)(wall_ns % 1000000000ull));
 }
 
 int text_to_time(const char *text, uint64_t *wall_ns)
@@ -182,7 +220,7 @@ int text_to_time(const char *text, uint64_t *wall_ns)
             fraction += (uint64_t)(*p - '0') * unit;
     }
     time_t seconds = timegm(&tm);
-    if (strcmp(p, "Z") || seconds < 0)
+    if (strcmp(p, "Z") || seconds < 0 || (uint64_t)seconds >= UINT64_MAX / 1000000000ull)
         return -EINVAL;
     *wall_ns = (uint64_t)seconds * 1000000000ull + fraction;
     return 0;

@@ -23,6 +23,13 @@ void text_out_bytes(struct text_out *out, const void *data, size_t size);
  * in recorded events (ecsguard-events(5)). */
 void text_escape(struct text_out *out, const void *data, size_t size);
 
+/* True if text_escape() would change nothing, judged fast: printable ASCII without backslash. */
+bool text_is_plain(const void *data, size_t size);
+
+/* For text that is escaped already, as far as its author thought of it: like text_escape(), but backslashes stay as they are, so
+ * that doing it twice changes nothing. */
+void text_clean(struct text_out *out, const void *data, size_t size);
+
 /* The inverse of text_escape(). Returns the number of bytes written to `out` (at most `size`), or -EINVAL for a
  * malformed escape, -ENOSPC. In-place use is allowed. */
 int text_unescape(const char *text, size_t length, void *out, size_t size);
@@ -36,6 +43,8 @@ int text_to_u64(const char *text, size_t length, uint64_t *value);
 
 /* ISO-8601 UTC with milliseconds, "2026-11-22T23:59:42.123Z" (24 characters and NUL), of nanoseconds since 1970. */
 void text_time(char out[32], uint64_t wall_ns);
+/* The same with all nine digits of the fraction (30 characters): recorded events lose nothing. */
+void text_time_ns(char out[32], uint64_t wall_ns);
 /* The inverse, with 0 to 9 digits of fraction. 0 or -EINVAL. */
 int text_to_time(const char *text, uint64_t *wall_ns);
 

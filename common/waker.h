@@ -14,6 +14,8 @@ struct waker {
 
 static inline void waker_wake(struct waker *waker)
 {
+    /* What was put in a ring must be visible before `asleep` is read, or both sides could miss each other. */
+    atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&waker->asleep, memory_order_seq_cst) && atomic_exchange(&waker->asleep, 0)) {
         uint64_t one = 1;
         if (write(waker->fd, &one, sizeof one) < 0)

@@ -159,6 +159,50 @@ static void ring_keeps_a_reserve(void **state)
     ring_fini(&ring);
 }
 
+static void ring_records_stay_until_popped_to(void **state)
+{
+    (void)state;
+    struct ring ring;
+    uint32_t in = 0, out = 0;
+    assert_int_equal(ring_init(&ring, 4096), 0);
+    for (int round = 0; round < 2000; round++) {
+        uint32_t *p;
+        size_t size, used, at;
+        while ((p = ring_reserve(&ring, 4 + (in * 37) % 500, 0))) {
+            *p = in;
+            ring_commit(&ring, 4 + (in * 37) % 500);
+            in++;
+        }
+        used = ring_used(&ring);
+        for (int twice = 0; twice < 2; twice++) {
+            uint32_t expected = out;
+            at = ring_start(&ring);
+            for (int i = 0; i < 3; i++)
+                assert_int_equal(*(const uint32_t *)ring_next(&ring, &at, &size), expected++);
+            assert_int_equal(ring_used(&ring), used);
+        }
+        ring_pop_to(&ring, at);
+        out += 3;
+    }
+    assert_true(in > 5000);
+    ring_fini(&ring);
+}
+
+static void cleaning_twice_changes_nothing(void **state)
+{
+    (void)state;
+    char once[256], twice[256];
+    struct text_out out;
+    text_out_init(&out, once, sizeof once);
+    text_clean(&out, "\\x1b \x1b[2J\n\xff", 11);
+    assert_string_equal(once, "\\x1b \\x1b[2J\\x0a\\xff");
+    text_out_init(&out, twice, sizeof twice);
+    text_clean(&out, once, strlen(once));
+    assert_string_equal(twice, once);
+    assert_true(text_is_plain("abc ~", 5));
+    assert_false(text_is_plain("a\\", 2));
+}
+
 static void addresses_parse_and_format(void **state)
 {
     (void)state;
@@ -185,6 +229,8 @@ int main(void)
         cmocka_unit_test(siphash_matches_the_paper),
         cmocka_unit_test(ring_keeps_order_over_many_wraps),
         cmocka_unit_test(ring_keeps_a_reserve),
+        cmocka_unit_test(ring_records_stay_until_popped_to),
+        cmocka_unit_test(cleaning_twice_changes_nothing),
         cmocka_unit_test(addresses_parse_and_format),
     };
     return cmocka_run_group_tests_name("event", tests, NULL, NULL);
