@@ -13,6 +13,7 @@ enum request_kind {
 struct request {
     enum request_kind kind;
     int32_t pid;       /* REQUEST_OWNER: a process in the container's network namespace, 0 = the host */
+    int32_t container; /* REQUEST_OWNER: whose processes may own it, 0 = the host's */
     uint64_t flow_id;
     uint8_t proto;
     struct address src, dst;

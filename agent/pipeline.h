@@ -6,12 +6,12 @@
 #include "agent/outcome.h"
 
 struct pipeline;
+struct intel;
 
 struct pipeline_options {
-    const char *host;         /* name for findings */
     int64_t next_event_id;    /* first row id to give to events */
     int32_t next_container_id;
-    const char *intel_dir;    /* NULL = none */
+    const struct intel *intel; /* threat lists, NULL = none; borrowed */
 };
 
 /* NULL on lack of memory. */
@@ -26,5 +26,25 @@ void pipeline_event(struct pipeline *p, const struct event *ev, struct outcome *
 
 /* Decisions whose waiting time is over at `now_ns`. Call until it returns false (nothing more is due). */
 bool pipeline_tick(struct pipeline *p, uint64_t now_ns, struct outcome *out);
+
+/* Sizes and losses of the core's tables, for `health`. */
+struct pipeline_counters {
+    uint64_t n_processes, n_containers; /* alive */
+    uint64_t n_processes_evicted, n_containers_evicted, n_origins_evicted, n_images_cut;
+    uint64_t n_forced;      /* decisions made without the fact they waited for, because too many waited */
+    uint64_t n_bad_cgroups; /* control group texts that no kernel writes */
+    uint64_t n_conflicts;   /* sources that named another task than the control group does */
+};
+
+void pipeline_count(const struct pipeline *p, struct pipeline_counters *out);
+
+/* The living processes of a container (0 = the host), the newest first: at most `max` pids. Returns how many. */
+size_t pipeline_processes(const struct pipeline *p, int32_t container, int32_t *pids, size_t max);
+
+/* The i-th container that is known, NULL after the last one. */
+const struct container_facts *pipeline_container(const struct pipeline *p, uint32_t i);
+
+/* When the next waiting decision is due (CLOCK_MONOTONIC), UINT64_MAX = none waits. */
+uint64_t pipeline_next_due(const struct pipeline *p);
 
 #endif

@@ -1,4 +1,95 @@
+/* The process tree: who is who, who started whom, and what each process runs. Built from fork, exec, exit and id events and from
+ * /proc scans; identity is pid + start time. The dead stay for a grace time, because file and flow events come late and
+ * lineages reach back. Bounded: when full, the oldest dead (then the oldest) leave and are counted. */
 #ifndef ECSGUARD_PROCTREE_H
 #define ECSGUARD_PROCTREE_H
+
+#include <stdbool.h>
+
+#include "common/event.h"
+#include "common/hash.h"
+#include "common/slab.h"
+
+/* What execve(2) loaded. Immutable; shared by the process and the children that it forks. */
+struct image {
+    uint32_t refs;
+    uint32_t bytes; /* of this block */
+    int64_t exec_id; /* row of the exec or process event, 0 = none */
+    uint64_t time_ns;
+    bool has_file;   /* dev ... ctime are known */
+    bool has_stdio;
+    uint64_t dev, ino, ctime_wall_ns, mtime_wall_ns;
+    uint32_t mode, file_uid, nlink;
+    struct text exe, cmdline, cwd, stdin_link, stdout_link, stderr_link; /* into text[] */
+    char text[];
+};
+
+struct process {
+    int32_t pid, ppid;
+    uint32_t generation; /* of this slot: a reference is slot + generation */
+    uint32_t parent, parent_generation;
+    uint32_t n_children; /* known ones: a dead process stays while it is in somebody's lineage */
+    uint32_t hash_next, age_next, age_prev; /* slots */
+    uint64_t start_ns, exit_ns; /* exit 0 = alive */
+    struct image *image;        /* NULL = unknown */
+    int64_t parent_exec_id;     /* image of the parent when it forked us */
+    int32_t container;          /* row id, 0 = host or unknown */
+    bool container_known;
+    bool has_ids, has_gids;
+    bool entered;               /* came into its container by a cgroup move, not by inheritance */
+    uint32_t uid, euid, gid, egid;
+    bool had_root;              /* its real or effective id is root's: it may come and go; or ids unknown */
+    bool was_user;              /* the last UID event made a user root who was not before */
+    uint32_t was_uid;
+    int32_t sid;
+    char comm[LIMIT_COMM_BYTES];
+};
+
+struct proctree {
+    struct process *slots;
+    uint32_t n_slots, n_used;
+    uint32_t *buckets;
+    uint32_t free_head;
+    uint32_t live_oldest, live_newest; /* by age of entry, the living */
+    uint32_t dead_oldest, dead_newest; /* by time of death */
+    struct slab texts;
+    struct hash_key key;
+    uint64_t n_live;
+    uint64_t n_evicted;      /* left before their grace time was over */
+    uint64_t n_images_cut;   /* exec images stored without texts because the arena was full */
+};
+
+int proctree_init(struct proctree *tree, uint32_t n_slots, size_t text_bytes); /* 0 or -ENOMEM */
+void proctree_fini(struct proctree *tree);
+
+/* The process that has (or lately had) this pid, or NULL. */
+struct process *proctree_find(struct proctree *tree, int32_t pid);
+struct process *proctree_parent(struct proctree *tree, const struct process *p);
+/* True if `ancestor` is the parent, grandparent, ... of `p`. */
+bool proctree_is_ancestor(struct proctree *tree, const struct process *ancestor, const struct process *p);
+
+/* Pids of the living processes of a container (0 = the host), the newest first, at most `max`. */
+size_t proctree_members(const struct proctree *tree, int32_t container, int32_t *pids, size_t max);
+
+/* Applies one event and gives the process it is about (created when it was unknown), or NULL for events without one. For EXEC and
+ * PROCESS `exec_id` becomes the id of the new image; `*previous` gets the image before it with a reference that the caller
+ * returns by image_release(), or NULL. */
+struct process *proctree_apply(struct proctree *tree, const struct event *ev, int64_t exec_id, struct image **previous);
+
+void image_release(struct proctree *tree, struct image *image);
+
+/* Forgets the dead whose grace time is over. */
+void proctree_expire(struct proctree *tree, uint64_t now_ns);
+
+static inline const char *image_text(const struct image *image, struct text t)
+{
+    return image && t.len ? image->text + t.off : "";
+}
+
+/* Path of the executable, "" when unknown. */
+static inline const char *process_exe(const struct process *p)
+{
+    return p && p->image ? image_text(p->image, p->image->exe) : "";
+}
 
 #endif

@@ -1,0 +1,26 @@
+/* Puts the events of all sensors into one order of kernel time. Each ring is (nearly) in order by itself; an event is released once it is
+ * LIMIT_HOLD_NS old, when every other sensor has had time to deliver what came before it. Pure. */
+#ifndef ECSGUARD_MERGE_H
+#define ECSGUARD_MERGE_H
+
+#include "common/event.h"
+#include "common/ring.h"
+
+#define MERGE_RINGS_MAX (LIMIT_EXEC_READERS + 12)
+
+struct merge {
+    struct ring *rings[MERGE_RINGS_MAX];
+    int n_rings;
+    int current; /* ring of the event given last */
+};
+
+void merge_add(struct merge *m, struct ring *ring);
+
+/* The oldest event that is ripe at `now_ns` (UINT64_MAX: any), or NULL. Valid until merge_pop(). */
+const struct event *merge_peek(struct merge *m, uint64_t now_ns);
+void merge_pop(struct merge *m);
+
+/* True when no ring holds anything. */
+bool merge_is_empty(struct merge *m);
+
+#endif
