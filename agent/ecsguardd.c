@@ -1,4 +1,98 @@
-int main(void)
+/* ecsguardd: the agent. Its life: options, configuration, what needs privilege, less privilege, the loop, and back in reverse order. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/privileges.h"
+#include "common/log.h"
+
+static const char usage[] =
+    "Usage: ecsguardd [OPTION]...\n"
+    "Watches this host's containers and keeps events and findings in a local database.\n"
+    "\n"
+    "  -c, --config FILE   configuration (default " CONFIG_PATH "; it need not exist)\n"
+    "  -t, --test-config   check the configuration and exit\n"
+    "  -d, --debug         log more\n"
+    "  -h, --help          this text\n"
+    "  -V, --version       version\n"
+    "\n"
+    "ecsguardctl status shows what is covered; ecsguardctl findings what was found.\n";
+
+static const struct option options[] = {
+    { "config", required_argument, NULL, 'c' }, { "test-config", no_argument, NULL, 't' }, { "debug", no_argument, NULL, 'd' },
+    { "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'V' },     { 0 },
+};
+
+static struct config config;
+static struct agent agent;
+
+static int read_config(const char *path)
 {
+    char line[1024];
+    struct text_out error;
+    text_out_init(&error, line, sizeof line);
+    if (config_load(&config, path, &error)) {
+        log_error("config", "%s", line);
+        return -1;
+    }
+    if (!config.host.name[0] && gethostname(config.host.name, sizeof config.host.name - 1))
+        strcpy(config.host.name, "localhost");
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *path = CONFIG_PATH;
+    bool test = false, debug = false;
+    for (int o; (o = getopt_long(argc, argv, "c:tdhV", options, NULL)) != -1;) {
+        switch (o) {
+        case 'c':
+            path = optarg;
+            break;
+        case 't':
+            test = true;
+            break;
+        case 'd':
+            debug = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return 0;
+        case 'V':
+            puts("ecsguardd " PACKAGE_VERSION);
+            return 0;
+        default:
+            fputs("Try 'ecsguardd --help'.\n", stderr);
+            return 2;
+        }
+    }
+    log_open(LOG_LEVEL_INFO);
+    if (optind < argc) {
+        log_error("options", "unexpected argument '%s'; try 'ecsguardd --help'", argv[optind]);
+        return 2;
+    }
+    if (read_config(path))
+        return 2;
+    log_open(debug ? LOG_LEVEL_DEBUG : (enum log_level)config.log.level);
+    if (test) {
+        puts("The configuration is good.");
+        return 0;
+    }
+    if (privileges_require("ecsguardd"))
+        return 1;
+    int lock = privileges_lock(config.run_dir);
+    if (lock < 0)
+        return 1;
+    int error = privileges_drop();
+    if (!error) {
+        error = agent_open(&agent, &config);
+        if (!error)
+            agent_run(&agent);
+        agent_close(&agent);
+    }
+    close(lock);
+    return error ? 1 : 0;
 }

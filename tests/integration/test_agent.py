@@ -1,0 +1,155 @@
+"""The agent's life: start, refusal, faults, end, and what it leaves behind."""
+
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from harness import BUILD, Agent, wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture
+def own(tmp_path):
+    a = Agent(tmp_path / "agent")
+    yield a
+    if a.process and a.process.poll() is None:
+        a.stop(signal.SIGKILL)
+
+
+def spawn_tagged(tag, n=50):
+    for i in range(n):
+        subprocess.run(["/bin/true", f"{tag}-{i}"])
+
+
+def count_tagged(agent, tag):
+    return agent.query("select count(*) n from processes where cmdline like ?", f"%{tag}-%")[0]["n"]
+
+
+def test_execs_are_stored_with_arguments(own):
+    own.start()
+    spawn_tagged("stored")
+    assert wait_for(lambda: count_tagged(own, "stored") == 50, 5)
+    row = own.query("select * from processes where cmdline like '%stored-7'")[0]
+    assert row["exe"].endswith("/true") and row["cmdline"] == "/bin/true stored-7"
+    own.stop()
+
+
+def test_not_root_is_one_clear_sentence(own):
+    out = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", BUILD / "ecsguardd", "--config", "/nonexistent"],
+                         capture_output=True, text=True)
+    assert out.returncode == 1
+    assert len(out.stderr.strip().splitlines()) == 1 and "root" in out.stderr
+
+
+def test_second_instance_is_refused(own):
+    own.start()
+    out = subprocess.run([BUILD / "ecsguardd", "--config", own.config], capture_output=True, text=True, timeout=20)
+    assert out.returncode == 1
+    assert str(own.process.pid) in out.stderr
+    assert own.process.poll() is None
+    own.stop()
+
+
+@pytest.mark.parametrize("text,said", [
+    ("storage:\n  max_siz: 1GiB\n", r":2:3: .*max_siz"),
+    ("storage: [\n", r"ecsguard.yaml:\d+:\d+:"),
+    ("delivery:\n  interval: soon\n", r":2:\d+: .*interval"),
+    ("\x00\x01\x02", r"ecsguard.yaml"),
+])
+def test_bad_configuration_is_refused(own, text, said):
+    own.config.write_text(text)
+    out = subprocess.run([BUILD / "ecsguardd", "--config", own.config], capture_output=True, text=True, timeout=20)
+    assert out.returncode == 2
+    assert re.search(said, out.stderr), out.stderr
+
+
+def test_sigterm_commits_everything_and_leaves_nothing(own):
+    before = subprocess.run(["nft", "--stateless", "list", "ruleset"], capture_output=True, text=True).stdout
+    acct = open("/proc/sys/net/netfilter/nf_conntrack_acct").read()
+    own.start()
+    spawn_tagged("final", 200)
+    time.sleep(0.03)
+    assert own.stop() == 0
+    assert count_tagged(own, "final") == 200
+    assert subprocess.run(["nft", "--stateless", "list", "ruleset"], capture_output=True, text=True).stdout == before
+    assert open("/proc/sys/net/netfilter/nf_conntrack_acct").read() == acct
+    assert own.query("pragma integrity_check")[0]["integrity_check"] == "ok"
+    own.start()
+    own.stop()
+
+
+def test_ids_go_on_after_a_restart(own):
+    own.start()
+    spawn_tagged("one", 5)
+    wait_for(lambda: count_tagged(own, "one") == 5)
+    own.stop()
+    last = own.query("select max(id) m from events")[0]["m"]
+    own.start()
+    spawn_tagged("two", 5)
+    assert wait_for(lambda: count_tagged(own, "two") == 5)
+    assert own.query("select min(id) m from processes where cmdline like '%two-%'")[0]["m"] > last
+    own.stop()
+
+
+def test_kill_9_keeps_the_database_and_every_announced_finding(own):
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    rng = random.Random(seed)
+    memfd = "import os;f=os.memfd_create('k%d');os.write(f,open('/bin/busybox','rb').read());os.execv(f'/proc/self/fd/{f}',['busybox','true'])"
+    n = 0
+    for _ in range(5):
+        own.start()
+        end = time.monotonic() + rng.uniform(0.2, 1.0)
+        while time.monotonic() < end:
+            subprocess.run(["python3", "-c", memfd % n])
+            n += 1
+        own.stop(signal.SIGKILL)
+        con = sqlite3.connect(own.db)
+        assert con.execute("pragma integrity_check").fetchone()[0] == "ok"
+        con.close()
+        announced = set(re.findall(r"id ([0-9a-f]{8,32})", own.text()))
+        stored = {f["id"] for f in own.findings()}
+        assert announced and all(any(s.startswith(a) for s in stored) for a in announced)
+
+
+def test_what_is_missing_is_said(own):
+    """No Docker, no ECS agent, no layers: the rest works, and health says what is not covered and why."""
+    own.config.write_text(own.config.read_text().replace("socket: ''", "socket: /nonexistent/docker.sock"))
+    own.start()
+    health = wait_for(lambda: own.health() if own.health().get("docker", {}).get("state") not in (None, "ok") else None, 15)
+    assert health and "/nonexistent/docker.sock" in health["docker"]["reason"]
+    assert health["exec"]["state"] == "ok"
+    own.stop()
+
+
+def test_other_namespaces_are_degraded_not_fatal(own):
+    """In a pid and network namespace of its own there are no process events: said, not hidden."""
+    out = subprocess.Popen(["unshare", "--net", "--pid", "--fork", "--mount-proc", BUILD / "ecsguardd", "--config", own.config],
+                           stderr=subprocess.PIPE, text=True)
+    try:
+        assert wait_for(lambda: own.health().get("exec"), 15)
+        assert own.health()["exec"]["state"] == "off"
+        assert own.health()["exec"]["reason"]
+    finally:
+        for child in subprocess.run(["ps", "-o", "pid=", "--ppid", str(out.pid)], capture_output=True, text=True).stdout.split():
+            os.kill(int(child), signal.SIGTERM)
+        out.wait(20)
+
+
+def test_hostile_names_are_shown_harmlessly(own, tmp_path):
+    own.start()
+    evil = tmp_path / "a\x1b[31m\nb\xff"
+    evil.write_bytes(open("/bin/true", "rb").read())
+    evil.chmod(0o755)
+    subprocess.run([evil, "'; drop table finding; --", "\x1b]0;title\x07", b"\xff\xfe"])
+    row = wait_for(lambda: own.query("select * from processes where exe like '%a\\x1b%'"), 5)[0]
+    assert "\x1b" not in row["exe"] and "\n" not in row["exe"] and "\\x1b[31m\\x0a" in row["exe"]
+    assert "drop table" in row["cmdline"] and "\x1b" not in row["cmdline"]
+    own.stop()
