@@ -1,1 +1,0 @@
-#include "agent/enrich/cgroup_path.h"

@@ -1,4 +1,0 @@
-#ifndef ECSGUARD_CGROUP_PATH_H
-#define ECSGUARD_CGROUP_PATH_H
-
-#endif

@@ -1,0 +1,88 @@
+"""What the benchmarks share: the agent under test, the load programs, CPU times out of /proc, and the line that a figure is."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+from harness import BUILD, Agent, Docker, wait_for  # noqa: E402,F401
+
+TICK = os.sysconf("SC_CLK_TCK")
+LOAD = BUILD / "tests/bench"
+
+
+def figure(name, value, unit, peer=None, peer_value=None):
+    """One line of the report; only what was asked for on the command line."""
+    wanted = sys.argv[1:]
+    if wanted and name not in wanted:
+        return
+    line = f"bench: {name} {value:.2f} {unit}" if isinstance(value, float) else f"bench: {name} {value} {unit}"
+    if peer:
+        line += f" vs {peer} {peer_value:.2f}" if isinstance(peer_value, float) else f" vs {peer} {peer_value}"
+    print(line, flush=True)
+
+
+def is_wanted(*names):
+    return not sys.argv[1:] or any(n in sys.argv[1:] for n in names)
+
+
+def note(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def cpu_seconds(pid):
+    """User and system time of a process with all its threads, from schedstat (ns) where it is, else from stat (10 ms)."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            total += int(open(f"/proc/{pid}/task/{task}/schedstat").read().split()[0])
+        except (OSError, IndexError):
+            pass
+    return total / 1e9
+
+
+def rss_mib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{pid}/status").read()).group(1)) / 1024
+
+
+def settle(agent, quiet=0.5, timeout=20):
+    """Waits until the agent has nothing left to do: its CPU time stands still."""
+    end = time.monotonic() + timeout
+    last = cpu_seconds(agent.process.pid)
+    while time.monotonic() < end:
+        time.sleep(quiet)
+        now = cpu_seconds(agent.process.pid)
+        if now - last < 0.02 * quiet:
+            return
+        last = now
+
+
+def exec_load(program, loops, count, pause_us=0):
+    """Runs `loops` loops of `count` execs of the program with tagged arguments; the load program's figures as a dict."""
+    out = subprocess.run([LOAD / "load_exec", str(loops), str(count), str(pause_us), str(program)], capture_output=True, text=True, check=True)
+    words = out.stdout.split()
+    return {words[i]: float(words[i + 1]) for i in range(0, len(words) - 1, 2)}
+
+
+class Busy:
+    """Processes that keep the CPUs busy."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __enter__(self):
+        self.children = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(self.n)]
+        time.sleep(0.3)
+
+    def __exit__(self, *_):
+        for c in self.children:
+            c.kill()
+            c.wait()
+
+
+def temporary_agent(**options):
+    return Agent(tempfile.mkdtemp(prefix="ecsguard-bench-"), **options)
