@@ -1,5 +1,7 @@
 #include "agent/pipeline.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,11 +152,16 @@ static struct container_facts *container_of(struct pipeline *p, const struct eve
 
 /* ---- what is kept ------------------------------------------------------------------------------------------------- */
 
-/* Everything is stored but what other rows say as well: the fork of a process that then executes or exits is in its exec and exit
- * rows (parent, start time). Forks inside containers are kept, because a forked child acts in its own name there. */
+/* Everything is stored but what other rows say as well. The fork of a process that then executes or exits is in its exec and exit
+ * rows (parent, start time); forks inside containers are kept, because a forked child acts in its own name there. Of the steps that a TCP
+ * connection takes between its first packet and its end only one tells something: that it was established. */
 static bool is_stored(const struct event *ev, const struct container_facts *c)
 {
-    return ev->kind != EVENT_FORK || c;
+    if (ev->kind == EVENT_FORK)
+        return c != NULL;
+    if (ev->kind == EVENT_FLOW && ev->flow_phase == FLOW_UPDATE && ev->proto == IPPROTO_TCP)
+        return ev->tcp_state == TCP_ESTABLISHED;
+    return true;
 }
 
 static void set_stamp(struct pipeline *p, const struct event *ev, const struct process *process, const struct container_facts *c,

@@ -10,10 +10,10 @@ int container_table_init(struct container_table *table, uint32_t n_slots, int32_
 {
     memset(table, 0, sizeof *table);
     table->slots = calloc(n_slots, sizeof *table->slots);
-    table->by_id = calloc(n_slots, sizeof *table->by_id);
+    table->ids = calloc(n_slots, sizeof *table->ids);
     table->n_slots = n_slots;
     table->next_id = next_id > 0 ? next_id : 1;
-    if (table->slots && table->by_id)
+    if (table->slots && table->ids)
         return 0;
     container_table_fini(table);
     return -ENOMEM;
@@ -22,17 +22,17 @@ int container_table_init(struct container_table *table, uint32_t n_slots, int32_
 void container_table_fini(struct container_table *table)
 {
     free(table->slots);
-    free(table->by_id);
+    free(table->ids);
     table->slots = NULL;
-    table->by_id = NULL;
+    table->ids = NULL;
 }
 
 struct container_facts *container_by_id(struct container_table *table, int32_t id)
 {
-    if (id <= 0)
-        return NULL;
-    int32_t slot = table->by_id[(uint32_t)id % table->n_slots];
-    return slot && table->slots[slot - 1].id == id ? &table->slots[slot - 1] : NULL;
+    for (uint32_t i = 0; id > 0 && i < table->n_used; i++)
+        if (table->ids[i] == id)
+            return &table->slots[i];
+    return NULL;
 }
 
 /* The newest container that satisfies a condition: names and devices are reused over time. */
@@ -97,15 +97,12 @@ static struct container_facts *slot_take(struct container_table *table)
 static struct container_facts *container_new(struct container_table *table, const char *container_id)
 {
     struct container_facts *c = slot_take(table);
-    int32_t *entry = &table->by_id[(uint32_t)c->id % table->n_slots];
-    if (c->id && *entry == (int32_t)(c - table->slots) + 1)
-        *entry = 0;
     memset(c, 0, sizeof *c);
     c->id = table->next_id++;
     c->nsid = -2;
     c->role = CONTAINER_ROLE_WORKLOAD;
     text_copy(c->container_id, sizeof c->container_id, container_id, sizeof c->container_id);
-    table->by_id[(uint32_t)c->id % table->n_slots] = (int32_t)(c - table->slots) + 1;
+    table->ids[c - table->slots] = c->id;
     return c;
 }
 

@@ -10,7 +10,7 @@ struct container_table {
     struct container_facts *slots;
     uint32_t n_slots, n_used;
     int32_t next_id;
-    int32_t *by_id; /* ring: id % n_slots -> slot + 1 */
+    int32_t *ids; /* of each slot, close together: looked through for every event */
     uint64_t n_evicted;
     uint64_t n_conflicts; /* two sources disagree about the task: the cgroup path wins */
 };
