@@ -11,13 +11,16 @@
 #include <unistd.h>
 
 #include "agent/sensors/proc_decode.h"
+#include "common/clock.h"
+#include "common/hash.h"
 
 #define ACK_TIMEOUT_MS 1000
 
-static int send_op(int fd, enum proc_cn_mcast_op op)
+/* `seq` + 1 comes back as `ack` in the answer (the kernel numbers `seq` itself). */
+static int send_op(int fd, enum proc_cn_mcast_op op, uint32_t seq)
 {
     struct nlmsghdr nl = { .nlmsg_type = NLMSG_DONE };
-    struct cn_msg cn = { .id = { .idx = CN_IDX_PROC, .val = CN_VAL_PROC }, .len = sizeof op };
+    struct cn_msg cn = { .id = { .idx = CN_IDX_PROC, .val = CN_VAL_PROC }, .ack = seq, .len = sizeof op };
     char m[sizeof nl + sizeof cn + sizeof op];
     nl.nlmsg_len = sizeof m;
     memcpy(m, &nl, sizeof nl);
@@ -44,19 +47,25 @@ static int attach_ack_only(int fd)
     return attach(fd, filter, sizeof filter / sizeof filter[0]);
 }
 
-/* 0 when the kernel said that it sends to us. It answers nobody outside the first pid and user namespace. */
-static int wait_for_ack(int fd)
+/* 0 when the kernel said that it sends to us. It answers nobody outside the first pid and user namespace; and it tells everybody what it
+ * answers to others, so that only the answer with our number counts. */
+static int wait_for_ack(int fd, uint32_t seq)
 {
     struct pollfd p = { fd, POLLIN, 0 };
+    struct cn_msg cn;
     char buf[512];
     struct event answer;
-    if (poll(&p, 1, ACK_TIMEOUT_MS) != 1)
-        return -ENOSYS;
-    ssize_t n = connector_receive(fd, buf, sizeof buf);
-    event_init(&answer, EVENT_NONE, SOURCE_PROC, 0);
-    if (n <= 0 || proc_decode(buf, (size_t)n, &answer) != PROC_DECODED_ACK)
-        return -ENOSYS;
-    return answer.exit_code ? -answer.exit_code : 0;
+    uint64_t end_ns = clock_monotonic_ns() + ACK_TIMEOUT_MS * NS_PER_MS, now_ns;
+    while ((now_ns = clock_monotonic_ns()) < end_ns && poll(&p, 1, (int)((end_ns - now_ns) / NS_PER_MS) + 1) == 1) {
+        ssize_t n = connector_receive(fd, buf, sizeof buf);
+        event_init(&answer, EVENT_NONE, SOURCE_PROC, 0);
+        if (n <= 0 || proc_decode(buf, (size_t)n, &answer) != PROC_DECODED_ACK)
+            continue;
+        memcpy(&cn, buf + sizeof(struct nlmsghdr), sizeof cn);
+        if (cn.ack == seq + 1)
+            return answer.exit_code ? -answer.exit_code : 0;
+    }
+    return -ENOSYS;
 }
 
 static void explain(int error, char *why, size_t size)
@@ -88,9 +97,10 @@ static int open_socket(int fd, const struct sock_filter *filter, unsigned short 
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf_bytes, sizeof rcvbuf_bytes);
     if (bind(fd, (struct sockaddr *)&group, sizeof group))
         return -errno;
-    r = send_op(fd, PROC_CN_MCAST_LISTEN);
+    uint32_t seq = (uint32_t)hash_key_random().k0;
+    r = send_op(fd, PROC_CN_MCAST_LISTEN, seq);
     if (!r)
-        r = wait_for_ack(fd);
+        r = wait_for_ack(fd, seq);
     return r ? r : attach(fd, filter, n_filter);
 }
 
@@ -108,7 +118,7 @@ int connector_open(const struct sock_filter *filter, unsigned short n_filter, in
 
 void connector_close(int fd)
 {
-    send_op(fd, PROC_CN_MCAST_IGNORE);
+    send_op(fd, PROC_CN_MCAST_IGNORE, 0);
     close(fd);
 }
 

@@ -606,7 +606,8 @@ def test_a_replaced_database_is_sent_from_its_start(host, receiver):
     assert len(receiver.recorder.accepted()) == 3
 
 
-def test_a_restored_database_is_sent_again(host, receiver):
+def test_after_a_restored_database_new_findings_are_sent(host, receiver):
+    """Revisions never fall behind the clock, so that the cursor does not hide what is found next."""
     host.add("a")
     host.stop_writer()
     copy = host.directory / "copy.db"
@@ -622,7 +623,6 @@ def test_a_restored_database_is_sent_again(host, receiver):
     host.start()
     host.add("d")
     assert wait_for(lambda: host.titles() == titles("a", "b", "c", "d"))
-    assert "went back" in host.log.read_text()
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage\n" * 100, b"ecsguard-cursor 1 ", None])
