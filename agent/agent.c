@@ -23,7 +23,8 @@ static void hold_finding(struct agent *a, const struct finding *f)
     struct finding *copy = a->n_held < AGENT_HELD_FINDINGS ? malloc(f->size) : NULL;
     if (!copy) {
         a->n_findings_lost++;
-        log_error("agent", "finding %s %s could not be stored: the writer has no room", f->id, finding_get(f, FT_TYPE));
+        if (log_due(&a->last_lost_ns, clock_monotonic_ns(), NS_PER_SECOND))
+            log_error("agent", "finding %s %s could not be stored: the writer has no room", f->id, finding_get(f, FT_TYPE));
         return;
     }
     memcpy(copy, f, f->size);
@@ -63,7 +64,7 @@ static void put_requests(struct agent *a, const struct outcome *out)
     int32_t pids[REQUEST_CANDIDATES];
     for (int i = 0; i < out->n_requests; i++) {
         size_t n = 0;
-        if (out->requests[i].kind == REQUEST_OWNER)
+        if (out->requests[i].kind == REQUEST_OWNER && requests_have_room(&a->requests))
             n = pipeline_processes(a->pipeline, out->requests[i].container, pids, REQUEST_CANDIDATES);
         requests_ask(&a->requests, &out->requests[i], pids, n);
     }
@@ -137,7 +138,8 @@ static void stop_ticking(struct agent *a, uint64_t now_ns)
 {
     uint64_t due = pipeline_next_due(a->pipeline);
     atomic_store(&a->waker.asleep, 1);
-    if (!merge_is_empty(&a->merge)) { /* somebody wrote before seeing us asleep */
+    atomic_thread_fence(memory_order_seq_cst); /* before the look at the rings */
+    if (!merge_is_empty(&a->merge) || a->containers_behind) { /* somebody wrote before seeing us asleep */
         atomic_store(&a->waker.asleep, 0);
         return;
     }
@@ -161,7 +163,7 @@ static void on_tick(uv_timer_t *timer)
         retry_held(a);
     sources_drain(&a->sources);
     process_events(a, now_ns);
-    make_decisions(a, now_ns);
+    make_decisions(a, merge_horizon(&a->merge, now_ns));
     retry_containers(a);
     if (!merge_is_empty(&a->merge) || a->n_held)
         start_ticking(a);
@@ -203,12 +205,15 @@ static void report_agent(struct agent *a, uint64_t wall_ns)
         { "containers_evicted", counts.n_containers_evicted },
         { "origins_evicted", counts.n_origins_evicted },
         { "images_cut", counts.n_images_cut },
+        { "images_lost", counts.n_images_lost },
         { "decisions_forced", counts.n_forced },
         { "bad_cgroups", counts.n_bad_cgroups },
         { "identity_conflicts", counts.n_conflicts },
         { "requests_dropped", atomic_load(&a->requests.stats.lost) },
     };
-    health_of("agent", a->n_findings_lost ? SENSOR_DEGRADED : SENSOR_OK, a->n_findings_lost ? "findings could not be stored" : "", counters,
+    const char *reason = a->n_findings_lost ? "findings could not be stored"
+                         : counts.n_images_lost ? "more programs with long command lines run than can be kept apart: some are not judged" : "";
+    health_of("agent", *reason ? SENSOR_DEGRADED : SENSOR_OK, reason, counters,
               sizeof counters / sizeof counters[0], wall_ns, &row);
     writer_put_health(a->writer, &row);
 }
@@ -285,7 +290,6 @@ static void on_signal(uv_signal_t *signal, int number)
         return;
     }
     log_info("agent", "signal %d: stopping", number);
-    a->stopping = true;
     uv_stop(&a->loop);
 }
 

@@ -26,7 +26,6 @@ struct agent {
     bool has_proc_poll, has_flow_poll;
     bool ticking;
     bool containers_behind; /* a container's row could not be handed to the writer yet */
-    bool stopping;
     struct waker waker;
     struct writer *writer;
     struct pipeline *pipeline;
@@ -41,6 +40,7 @@ struct agent {
     struct requests requests;
     struct finding *held[AGENT_HELD_FINDINGS]; /* findings that the writer had no room for */
     int n_held;
+    uint64_t last_lost_ns;
     uint64_t n_events, n_findings, n_findings_lost;
     uint64_t started_wall_ns;
 };

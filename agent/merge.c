@@ -25,6 +25,12 @@ void merge_pop(struct merge *m)
     ring_pop(m->rings[m->current]);
 }
 
+uint64_t merge_horizon(struct merge *m, uint64_t now_ns)
+{
+    const struct event *oldest = merge_peek(m, UINT64_MAX);
+    return oldest && oldest->time_ns < now_ns ? oldest->time_ns : now_ns;
+}
+
 bool merge_is_empty(struct merge *m)
 {
     size_t size;

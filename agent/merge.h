@@ -20,6 +20,9 @@ void merge_add(struct merge *m, struct ring *ring);
 const struct event *merge_peek(struct merge *m, uint64_t now_ns);
 void merge_pop(struct merge *m);
 
+/* Everything before this time was given out: `now_ns`, or the time of the oldest event that waits. */
+uint64_t merge_horizon(struct merge *m, uint64_t now_ns);
+
 /* True when no ring holds anything. */
 bool merge_is_empty(struct merge *m);
 

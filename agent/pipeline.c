@@ -218,6 +218,7 @@ void pipeline_count(const struct pipeline *p, struct pipeline_counters *out)
                                        .n_containers_evicted = p->containers.n_evicted,
                                        .n_origins_evicted = p->origins.n_evicted,
                                        .n_images_cut = p->tree.n_images_cut,
+                                       .n_images_lost = p->tree.n_images_lost,
                                        .n_forced = p->detection.n_forced,
                                        .n_bad_cgroups = p->n_bad_cgroups,
                                        .n_conflicts = p->containers.n_conflicts };

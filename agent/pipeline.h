@@ -30,7 +30,7 @@ bool pipeline_tick(struct pipeline *p, uint64_t now_ns, struct outcome *out);
 /* Sizes and losses of the core's tables, for `health`. */
 struct pipeline_counters {
     uint64_t n_processes, n_containers; /* alive */
-    uint64_t n_processes_evicted, n_containers_evicted, n_origins_evicted, n_images_cut;
+    uint64_t n_processes_evicted, n_containers_evicted, n_origins_evicted, n_images_cut, n_images_lost;
     uint64_t n_forced;      /* decisions made without the fact they waited for, because too many waited */
     uint64_t n_bad_cgroups; /* control group texts that no kernel writes */
     uint64_t n_conflicts;   /* sources that named another task than the control group does */

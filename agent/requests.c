@@ -148,6 +148,11 @@ static struct request_job *job_free(struct requests *r)
     return NULL;
 }
 
+bool requests_have_room(const struct requests *r)
+{
+    return r->n_running < LIMIT_REQUEST_JOBS;
+}
+
 void requests_ask(struct requests *r, const struct request *request, const int32_t *candidates, size_t n_candidates)
 {
     struct request_job *job = job_free(r);

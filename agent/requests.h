@@ -26,6 +26,8 @@ int requests_open(struct requests *r, uv_loop_t *loop, int procdir, struct waker
 /* Only when the loop has run dry. */
 void requests_close(struct requests *r);
 
+bool requests_have_room(const struct requests *r);
+
 /* Starts one. `candidates`: who may own the socket asked for, the likeliest first. When too many run the question is dropped and counted: the
  * decision that waits for it is then made without. */
 void requests_ask(struct requests *r, const struct request *request, const int32_t *candidates, size_t n_candidates);

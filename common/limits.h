@@ -71,7 +71,8 @@
 #define LIMIT_PROCESS_GRACE_NS 30000000000ull /* the dead stay this long: late file, flow and container facts name them */
 #define LIMIT_CONTAINERS 1024       /* ~3 KiB each: 3 MiB. ECS allows at most 120 tasks an instance */
 #define LIMIT_FILE_ORIGINS 16384    /* who wrote this file: ~320 B each, 5 MiB */
-#define LIMIT_PENDING 256           /* decisions that wait for a fact, per detector */
+#define LIMIT_PENDING 256           /* decisions that wait for a fact, 1.2 KiB each */
+#define LIMIT_PENDING_EACH 64       /* ... of one detector */
 #define LIMIT_PIPE_ENDS 1024        /* programs last started with a pipe or fifo: a pipeline's members start together; 24 B each */
 #define LIMIT_INTEL_ENTRIES 1000000 /* addresses and networks: 32 B each */
 

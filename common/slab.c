@@ -30,21 +30,30 @@ static int class_of(size_t size)
     return c;
 }
 
-void *slab_take(struct slab *slab, size_t size)
+static void *pop(struct slab *slab, int c, size_t *size)
 {
-    int c = class_of(size);
+    void *block = slab->free[c];
+    if (!block)
+        return NULL;
+    memcpy(&slab->free[c], block, sizeof(void *)); /* a free block starts with the next one */
+    *size = SLAB_MIN << c;
+    return block;
+}
+
+void *slab_take(struct slab *slab, size_t *size)
+{
+    int c = class_of(*size);
     if (c == SLAB_CLASSES)
         return NULL;
-    void *block = slab->free[c];
-    if (block) {
-        memcpy(&slab->free[c], block, sizeof(void *)); /* a free block starts with the next one */
-        return block;
-    }
+    void *block = pop(slab, c, size);
     size_t bytes = SLAB_MIN << c;
-    if (slab->size - slab->used < bytes)
-        return NULL;
-    block = slab->arena + slab->used;
-    slab->used += bytes;
+    if (!block && slab->size - slab->used >= bytes) {
+        block = slab->arena + slab->used;
+        slab->used += bytes;
+        *size = bytes;
+    }
+    while (!block && ++c < SLAB_CLASSES) /* better a block too large than none */
+        block = pop(slab, c, size);
     return block;
 }
 

@@ -18,8 +18,8 @@ struct slab {
 int slab_init(struct slab *slab, size_t arena_bytes); /* 0 or -ENOMEM */
 void slab_fini(struct slab *slab);
 
-/* A block of at least `size` bytes, or NULL when the arena is used up (or size > 16 KiB). */
-void *slab_take(struct slab *slab, size_t size);
-void slab_give(struct slab *slab, void *block, size_t size); /* the size it was taken with */
+/* A block of at least *size bytes, or NULL when the arena is used up (or more than 16 KiB are wanted). *size becomes the block's own. */
+void *slab_take(struct slab *slab, size_t *size);
+void slab_give(struct slab *slab, void *block, size_t size); /* the size that slab_take() said */
 
 #endif

@@ -83,8 +83,13 @@ static void escape(struct text_out *out, const uint8_t *p, size_t size, const ch
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < size && !out->cut;) {
         size_t n = plain_length(p + i, size - i);
-        if (!n && p[i] >= 0x80)
-            n = printable_utf8(p + i, size - i);
+        size_t unit = n ? 1 : p[i] == '\\' ? strlen(backslash) : 4; /* of bytes that only make sense together */
+        if (!n && p[i] >= 0x80 && (n = printable_utf8(p + i, size - i)))
+            unit = n;
+        if (out->size - out->length <= unit) {
+            out->cut = true;
+            return;
+        }
         if (n) {
             text_out_bytes(out, p + i, n);
             i += n;

@@ -9,6 +9,8 @@
 #include "common/text.h"
 
 #define EPHEMERAL_PORT_MIN 32768
+#define LINEAGE_BYTES 8192
+#define LINEAGE_EXE 512
 #define TCP_STATE_LISTEN 10
 
 extern const struct detector detector_new_binary, detector_fileless, detector_reverse_shell, detector_elevation, detector_ptrace,
@@ -39,7 +41,7 @@ static void pending_free(struct detection *d, struct pending *p)
     memset(p, 0, sizeof *p);
 }
 
-static void pending_decide(struct detection *d, struct pending *p, uint64_t now_ns)
+void detection_decide(struct detection *d, struct pending *p, uint64_t now_ns)
 {
     uint64_t next = p->detector->due(d, p, now_ns);
     if (next)
@@ -48,18 +50,23 @@ static void pending_decide(struct detection *d, struct pending *p, uint64_t now_
         pending_free(d, p);
 }
 
-static struct pending *pending_slot(struct detection *d, uint64_t now_ns)
+/* Each detector has its share: a flood of one kind cannot force the decisions of the others. */
+static struct pending *pending_slot(struct detection *d, const struct detector *self, uint64_t now_ns)
 {
-    struct pending *oldest = &d->pending[0];
+    struct pending *oldest = NULL, *unused = NULL;
+    int n = 0;
     for (int i = 0; i < LIMIT_PENDING; i++) {
-        if (!d->pending[i].detector)
-            return &d->pending[i];
-        if (d->pending[i].time_ns < oldest->time_ns)
-            oldest = &d->pending[i];
+        struct pending *p = &d->pending[i];
+        if (!p->detector)
+            unused = p;
+        else if (p->detector == self && ++n && (!oldest || p->time_ns < oldest->time_ns))
+            oldest = p;
     }
+    if (unused && n < LIMIT_PENDING_EACH)
+        return unused;
     d->n_forced++;
     oldest->deadline_ns = now_ns;
-    pending_decide(d, oldest, now_ns);
+    detection_decide(d, oldest, now_ns);
     if (oldest->detector)
         pending_free(d, oldest);
     return oldest;
@@ -67,7 +74,7 @@ static struct pending *pending_slot(struct detection *d, uint64_t now_ns)
 
 struct pending *detection_wait(struct detection *d, const struct detector *self, const struct step *step, uint64_t due_ns)
 {
-    struct pending *p = pending_slot(d, step->ev->time_ns);
+    struct pending *p = pending_slot(d, self, step->ev->time_ns);
     p->detector = self;
     p->due_ns = due_ns;
     p->time_ns = step->ev->time_ns;
@@ -81,6 +88,14 @@ struct pending *detection_wait(struct detection *d, const struct detector *self,
             p->image->refs++;
     }
     return p;
+}
+
+struct pending *detection_pending(struct detection *d, const struct detector *self, const struct process *process)
+{
+    for (int i = 0; i < LIMIT_PENDING; i++)
+        if (d->pending[i].detector == self && d->pending[i].pid == process->pid && d->pending[i].start_ns == process->start_ns)
+            return &d->pending[i];
+    return NULL;
 }
 
 struct process *pending_process(struct detection *d, const struct pending *p)
@@ -110,7 +125,7 @@ bool detection_tick(struct detection *d, uint64_t now_ns)
             continue;
         if (!outcome_has_room(d))
             return true;
-        pending_decide(d, p, now_ns);
+        detection_decide(d, p, now_ns);
     }
     return false;
 }
@@ -134,14 +149,14 @@ static void take_answer(struct detection *d, const struct event *ev)
             continue;
         if (by_flow && event_knows(ev, F_PID))
             p->asked_pid = ev->pid;
-        if (event_knows(ev, F_PROTO) && p->n_sockets < PENDING_SOCKETS)
+        if (event_knows(ev, F_PROTO) && ev->dst.family && p->n_sockets < PENDING_SOCKETS)
             p->sockets[p->n_sockets++] = (struct held_socket){ .fd = ev->fd, .proto = ev->proto, .tcp_state = ev->tcp_state,
                 .local = ev->src, .peer = ev->dst, .local_port = ev->sport, .peer_port = ev->dport };
         if (event_knows(ev, F_PROTO) && !by_flow)
             continue; /* more follow; the last one has no socket */
         p->answered = true;
         if (outcome_has_room(d))
-            pending_decide(d, p, ev->time_ns);
+            detection_decide(d, p, ev->time_ns);
         else
             p->due_ns = ev->time_ns;
     }
@@ -219,7 +234,7 @@ static json_t *process_json(const struct detection *d, const struct process *p, 
         json_object_set_new(o, "uid", json_integer(p->euid));
     evidence_text(o, "comm", p->comm, strlen(p->comm));
     if (image) {
-        evidence_text(o, "exe", image_text(image, image->exe), image->exe.len);
+        evidence_text(o, "exe", image_text(image, image->exe), image->exe.len < LINEAGE_EXE ? image->exe.len : LINEAGE_EXE);
         command_line(image, line, cmdline_max < sizeof line ? cmdline_max : sizeof line);
         json_object_set_new(o, "cmdline", json_string(line));
         json_object_set_new(o, "event", json_integer(image->exec_id));
@@ -243,12 +258,15 @@ static void set_json(struct finding *f, enum finding_text which, json_t *json)
     json_decref(json);
 }
 
-/* Nearest first. Each entry is bounded so that all of them fit in a finding. */
+/* Nearest first, as many ancestors as fit into half a finding: the rest is for what was seen. */
 static void set_lineage(struct detection *d, struct finding *f, const struct process *p, const struct image *image)
 {
     json_t *all = json_array();
-    for (int depth = 0; p && depth < LIMIT_LINEAGE; depth++) {
-        json_array_append_new(all, process_json(d, p, depth ? p->image : image, 512));
+    size_t bytes = 0;
+    for (int depth = 0; p && depth < LIMIT_LINEAGE && bytes < LINEAGE_BYTES; depth++) {
+        json_t *entry = process_json(d, p, depth ? p->image : image, 512);
+        bytes += json_dumpb(entry, NULL, 0, JSON_COMPACT);
+        json_array_append_new(all, entry);
         p = proctree_parent(d->tree, p);
     }
     set_json(f, FT_LINEAGE, all);
@@ -339,13 +357,23 @@ bool image_is_shell(const struct image *image)
     return is_one_of(applet, shells);
 }
 
+bool image_is_system(const struct image *image)
+{
+    static const char *const places[] = { "/usr/", "/bin/", "/sbin/", "/opt/", "/snap/" };
+    const char *exe = image_text(image, image->exe);
+    bool placed = false;
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        placed |= text_has_prefix(exe, places[i]);
+    return placed && (!image->has_file || image->file_uid == 0);
+}
+
 bool image_is_runtime(const struct image *image)
 {
     static const char *const runtimes[] = { "runc", "crun", "youki", "runsc", "docker-runc", "nvidia-container-runtime",
                                             "containerd-shim", "containerd-shim-runc-v1", "containerd-shim-runc-v2", "conmon", NULL };
     char name[64];
     image_name(image, name, sizeof name);
-    return is_one_of(name, runtimes);
+    return image && image_is_system(image) && is_one_of(name, runtimes);
 }
 
 bool socket_is_connected(const struct held_socket *s)

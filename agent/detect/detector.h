@@ -99,6 +99,9 @@ uint64_t detection_next_due(const struct detection *d);
 
 /* Puts a decision about this step off. Never NULL: when the table is full the oldest decision is made now. */
 struct pending *detection_wait(struct detection *d, const struct detector *self, const struct step *step, uint64_t due_ns);
+/* The waiting decision of this detector about a process, or NULL; and to make it now. */
+struct pending *detection_pending(struct detection *d, const struct detector *self, const struct process *process);
+void detection_decide(struct detection *d, struct pending *p, uint64_t now_ns);
 /* The process a decision is about, if it is still known. */
 struct process *pending_process(struct detection *d, const struct pending *p);
 /* Asks the shell; false when this step has no room for more questions. */
@@ -122,7 +125,9 @@ json_t *evidence_process(const struct detection *d, const struct process *p);
 json_t *evidence_socket(const struct held_socket *s);
 
 bool image_is_shell(const struct image *image);   /* sh, bash, ..., busybox sh */
-bool image_is_runtime(const struct image *image); /* runc and its kind, by the name of the executable */
+/* In a directory of the system and root's: nobody else can have put it there. */
+bool image_is_system(const struct image *image);
+bool image_is_runtime(const struct image *image); /* runc and its kind, by name and place */
 /* Name of the executable's file without " (deleted)", into out. */
 void image_name(const struct image *image, char *out, size_t size);
 

@@ -19,6 +19,8 @@ static bool is_usual(const struct image *image, const struct container_facts *c)
 {
     char name[64];
     image_name(image, name, sizeof name);
+    if (!image_is_system(image))
+        return false;
     if (c && c->started_wall_ns && image->ctime_wall_ns > c->started_wall_ns)
         return false;
     for (const char *const *u = usual; *u; u++)
@@ -32,6 +34,8 @@ static bool is_setuid_root(const struct image *image)
     return image && image->has_file && (image->mode & S_ISUID) && image->file_uid == 0;
 }
 
+enum stage { STAGE_WAITS, STAGE_EXECUTED };
+
 static uint64_t due(struct detection *d, struct pending *p, uint64_t now_ns)
 {
     (void)now_ns;
@@ -39,14 +43,15 @@ static uint64_t due(struct detection *d, struct pending *p, uint64_t now_ns)
     const struct container_facts *c = container_by_id(d->containers, p->container);
     if (!process || !process->image)
         return 0;
-    const struct image *image = process->image;
-    bool executed = image != p->image; /* the exec that followed the change of ids */
+    /* The first program executed after the change of ids is of the same execve(2) if it is setuid. Any other was executed afterwards. */
+    bool executed = p->stage == STAGE_EXECUTED && is_setuid_root(process->image);
+    const struct image *image = executed || !p->image ? process->image : p->image;
     char path[1024], user[16];
     struct text_out out;
     text_out_init(&out, path, sizeof path);
     text_escape(&out, image_text(image, image->exe), image->exe.len);
     memcpy(user, p->note, sizeof user);
-    if (executed ? (!image->has_file || !is_setuid_root(image) || is_usual(image, c)) : is_setuid_root(image))
+    if (executed ? is_usual(image, c) : is_setuid_root(image))
         return 0;
     struct finding *f = detection_begin(d, p->detector, process, image, p->container, p->time_ns, p->event_id);
     json_t *e = json_object();
@@ -63,8 +68,19 @@ static uint64_t due(struct detection *d, struct pending *p, uint64_t now_ns)
     return 0;
 }
 
+static void decide_at_exec(struct detection *d, const struct detector *self, const struct step *s)
+{
+    struct pending *p = detection_pending(d, self, s->process);
+    if (!p)
+        return;
+    p->stage = STAGE_EXECUTED;
+    detection_decide(d, p, s->ev->time_ns);
+}
+
 static void event(struct detection *d, const struct detector *self, const struct step *s)
 {
+    if (s->ev->kind == EVENT_EXEC && s->process)
+        decide_at_exec(d, self, s);
     if (s->ev->kind != EVENT_UID || !s->process || !event_knows(s->ev, F_EUID) || s->ev->euid != 0)
         return;
     const struct process *p = s->process;

@@ -5,8 +5,11 @@
  *   fifo:   pipes lead from the shell to a process with an outbound connection and from one back (mkfifo f; cat f | sh | nc).
  *
  * Sockets do not say who opened the connection; an ephemeral local port means outbound. Remote administration that looks the same
- * (ECS Exec, SSM Session Manager) is recognised by its host-owned executable. Limits: a relay that passes the data through a
- * third process without pipes or a pty is not seen. */
+ * (ECS Exec, SSM Session Manager) is recognised by its host-owned executable.
+ *
+ * Limits: a shell that opens its socket after it was started and does not hand it to another shell (exec 0<>/dev/tcp/...); a program that
+ * holds the shell's pipes at descriptors above 2 and copies the data itself (proc_open, Popen with pipes, node's spawn); more than
+ * one process between the shell and the connection. */
 #include <stdio.h>
 #include <string.h>
 
@@ -34,7 +37,12 @@ static bool is_pty(const char *link)
 /* A path that may be a fifo: the link does not tell, what it is connected to does. */
 static bool is_path(const char *link)
 {
-    return link[0] == '/' && !text_has_prefix(link, "/dev/") && !text_has_prefix(link, "/pts/");
+    static const char *const devices[] = { "/dev/pts/", "/pts/", "/dev/tty", "/dev/null", "/dev/zero", "/dev/full", "/dev/random",
+                                           "/dev/urandom", "/dev/console" };
+    for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++)
+        if (text_has_prefix(link, devices[i]))
+            return false;
+    return link[0] == '/';
 }
 
 static void report(struct detection *d, const struct detector *self, const struct process *shell, const struct image *image, int32_t container,
@@ -85,7 +93,9 @@ static bool is_remote_admin(const struct detection *d, const struct process *p)
     if (!named)
         return false;
     const struct container_facts *c = container_by_id(d->containers, p->container);
-    return !c || (text_has_prefix(exe, "/ecs-execute-command-") && p->image->has_file && c->root_dev && p->image->dev != c->root_dev);
+    if (!c)
+        return image_is_system(p->image);
+    return (text_has_prefix(exe, "/ecs-execute-command-") && p->image->has_file && c->root_dev && p->image->dev != c->root_dev);
 }
 
 /* The holder serves this one outbound connection. A web terminal or an application server has connections of its clients too, and a
@@ -103,13 +113,14 @@ static const struct held_socket *outbound_of(const struct pending *p)
     return found;
 }
 
-static void ask(struct detection *d, struct pending *p, int32_t pid)
+/* When there is room for no more questions in this step: false, ask again. */
+static bool ask(struct detection *d, struct pending *p, int32_t pid)
 {
     struct request request = { .kind = REQUEST_SOCKETS, .pid = pid };
     p->answered = false;
     p->n_sockets = 0;
-    p->asked_pid = pid;
-    detection_request(d, &request);
+    p->asked_pid = detection_request(d, &request) ? pid : 0;
+    return p->asked_pid != 0;
 }
 
 static uint64_t due_pty(struct detection *d, struct pending *p, uint64_t now_ns)
@@ -125,8 +136,9 @@ static uint64_t due_pty(struct detection *d, struct pending *p, uint64_t now_ns)
         struct process *next = holder && p->stage == STAGE_PTY ? proctree_parent(d->tree, holder) : NULL;
         if (!next || next->container != holder->container || is_remote_admin(d, holder))
             return 0;
+        if (!ask(d, p, next->pid))
+            return now_ns + PTY_ASK_NS;
         p->stage = STAGE_PTY_PARENT;
-        ask(d, p, next->pid);
         return now_ns + PTY_DEADLINE_NS;
     }
     if (now_ns >= p->deadline_ns)
@@ -134,8 +146,7 @@ static uint64_t due_pty(struct detection *d, struct pending *p, uint64_t now_ns)
     struct process *parent = shell ? proctree_parent(d->tree, shell) : NULL;
     if (p->asked_pid || !parent)
         return p->deadline_ns;
-    ask(d, p, parent->pid);
-    return p->deadline_ns;
+    return ask(d, p, parent->pid) ? p->deadline_ns : now_ns + PTY_ASK_NS;
 }
 
 /* ---- pipes to and from the network -------------------------------------------------------------------------------- */

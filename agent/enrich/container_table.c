@@ -161,8 +161,13 @@ static void take_numbers(struct container_facts *c, const struct event *ev, bool
     TAKE(F_PIDNS, pidns, ev->pidns);
     TAKE(F_NSID, nsid, ev->nsid);
     TAKE(F_PID, init_pid, ev->pid);
-    if (!c->started_wall_ns || ev->source == SOURCE_CGROUP)
+    /* The first start counts: a restart keeps the writable layer, and what was dropped into it before. */
+    if (!c->started_wall_ns || ev->started_wall_ns < c->started_wall_ns)
         TAKE(F_STARTED_WALL_NS, started_wall_ns, ev->started_wall_ns);
+    if (ev->container_phase == CONTAINER_START && c->ended_wall_ns) {
+        c->ended_wall_ns = 0; /* restarted under the same id */
+        *changed = true;
+    }
     if (event_knows(ev, F_SRC) && ev->src.family) {
         struct address *at = ev->src.family == 6 ? &c->address6 : &c->address;
         *changed |= !address_equal(at, &ev->src);

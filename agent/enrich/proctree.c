@@ -8,6 +8,7 @@
 
 #define NONE UINT32_MAX
 #define N_BUCKETS 16384u
+#define START_TICK_NS 20000000ull /* /proc tells start times in ticks of 10 ms */
 #define EXPIRE_STEPS 256 /* per call: more than the deaths between two ticks of the worst storm */
 
 static void *zeroed(size_t size)
@@ -93,7 +94,8 @@ static struct text image_add(struct image *image, uint16_t *used, const struct e
     if (!t.len)
         return (struct text){ 0, 0 };
     struct text at = { *used, t.len };
-    memcpy(image->text + *used, ev->text + t.off, t.len + 1u);
+    memcpy(image->text + *used, ev->text + t.off, t.len);
+    image->text[*used + t.len] = 0;
     *used = (uint16_t)(*used + t.len + 1);
     return at;
 }
@@ -110,22 +112,33 @@ static void image_set_file(struct image *image, const struct event *ev)
     image->mtime_wall_ns = ev->mtime_wall_ns;
 }
 
-/* NULL when the arena is used up even for an image without its longer texts. */
+/* What of the long texts is kept: everything while there is plenty of room, else what the detectors need. So long arguments of many
+ * programs cannot fill the arena and leave nothing for others. */
+static struct text bounded(const struct proctree *tree, struct text t, uint16_t max)
+{
+    if (tree->texts.used > tree->texts.size / 2 && t.len > max)
+        t.len = max;
+    return t;
+}
+
+static void process_drop(struct proctree *tree, struct process *p);
+
+/* NULL when the arena is used up by the images of living processes. */
 static struct image *image_new(struct proctree *tree, const struct event *ev, int64_t exec_id)
 {
-    const struct text all[] = { ev->exe, ev->cmdline, ev->cwd, ev->stdin_link, ev->stdout_link, ev->stderr_link };
-    size_t bytes = sizeof(struct image);
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        bytes += all[i].len ? all[i].len + 1u : 0;
-    bool cut = false;
-    struct image *image = slab_take(&tree->texts, bytes);
+    const struct text exe = bounded(tree, ev->exe, 512), cmdline = bounded(tree, ev->cmdline, 256), cwd = bounded(tree, ev->cwd, 128);
+    const struct text in = bounded(tree, ev->stdin_link, 128), out = bounded(tree, ev->stdout_link, 128), err = bounded(tree, ev->stderr_link, 64);
+    size_t bytes = sizeof(struct image) + exe.len + cmdline.len + cwd.len + in.len + out.len + err.len + 6u;
+    tree->n_images_cut += cmdline.len < ev->cmdline.len;
+    struct image *image = slab_take(&tree->texts, &bytes);
+    for (int i = 0; !image && i < EXPIRE_STEPS && tree->dead_oldest != NONE; i++) {
+        tree->n_evicted++;
+        process_drop(tree, &tree->slots[tree->dead_oldest]);
+        image = slab_take(&tree->texts, &bytes);
+    }
     if (!image) {
-        cut = true;
-        tree->n_images_cut++;
-        bytes = sizeof(struct image) + ev->exe.len + 1u;
-        image = slab_take(&tree->texts, bytes);
-        if (!image)
-            return NULL;
+        tree->n_images_lost++;
+        return NULL;
     }
     memset(image, 0, sizeof *image);
     image->refs = 1;
@@ -134,15 +147,12 @@ static struct image *image_new(struct proctree *tree, const struct event *ev, in
     image->time_ns = ev->time_ns;
     image_set_file(image, ev);
     uint16_t used = 0;
-    image->exe = image_add(image, &used, ev, ev->exe);
-    if (cut)
-        return image;
-    image->has_stdio = event_knows(ev, F_STDIN);
-    image->cmdline = image_add(image, &used, ev, ev->cmdline);
-    image->cwd = image_add(image, &used, ev, ev->cwd);
-    image->stdin_link = image_add(image, &used, ev, ev->stdin_link);
-    image->stdout_link = image_add(image, &used, ev, ev->stdout_link);
-    image->stderr_link = image_add(image, &used, ev, ev->stderr_link);
+    image->exe = image_add(image, &used, ev, exe);
+    image->cmdline = image_add(image, &used, ev, cmdline);
+    image->cwd = image_add(image, &used, ev, cwd);
+    image->stdin_link = image_add(image, &used, ev, in);
+    image->stdout_link = image_add(image, &used, ev, out);
+    image->stderr_link = image_add(image, &used, ev, err);
     return image;
 }
 
@@ -271,10 +281,25 @@ static struct process *find_or_new(struct proctree *tree, int32_t pid, uint64_t 
     return p ? p : process_new(tree, pid, start_ns);
 }
 
+static void take_parent(struct proctree *tree, struct process *p, const struct event *ev)
+{
+    if (p->parent != NONE || !event_knows(ev, F_PPID))
+        return;
+    p->ppid = ev->ppid;
+    struct process *parent = proctree_find(tree, ev->ppid);
+    if (parent && parent != p)
+        link_parent(tree, p, parent);
+}
+
 static struct process *apply_fork(struct proctree *tree, const struct event *ev)
 {
     struct process *parent = find_or_new(tree, ev->ppid, 0);
     struct process *old = proctree_find(tree, ev->pid);
+    if (old && !old->exit_ns && old->start_ns + START_TICK_NS >= ev->time_ns) {
+        take_parent(tree, old, ev); /* a scan or its exec told of this life before its fork did */
+        old->start_ns = ev->time_ns;
+        return old;
+    }
     if (old)
         process_end(tree, old, ev->time_ns); /* its exit was lost */
     uint32_t parent_slot = slot_of(tree, parent), parent_generation = parent->generation;
@@ -308,7 +333,7 @@ static void take_ids(struct process *p, const struct event *ev)
         p->uid = event_knows(ev, F_UID) ? ev->uid : p->uid;
         p->euid = ev->euid;
         p->has_ids = true;
-        /* With neither id left, the saved one is gone too, but for the rare setresuid(u, u, 0). */
+        /* A daemon that drops root for good has neither id left; one with a saved id can come back and is looked at again. */
         p->had_root = p->euid == 0 || p->uid == 0;
     }
     if (event_knows(ev, F_EGID)) {
@@ -326,16 +351,6 @@ static void take_comm(struct process *p, const struct event *ev)
         text_copy(p->comm, sizeof p->comm, event_text(ev, ev->comm), ev->comm.len);
     else if (event_knows(ev, F_EXE)) /* not read: the kernel takes it from the file's name */
         text_copy(p->comm, sizeof p->comm, text_basename(event_text(ev, ev->exe)), ev->exe.len);
-}
-
-static void take_parent(struct proctree *tree, struct process *p, const struct event *ev)
-{
-    if (p->parent != NONE || !event_knows(ev, F_PPID))
-        return;
-    p->ppid = ev->ppid;
-    struct process *parent = proctree_find(tree, ev->ppid);
-    if (parent && parent != p)
-        link_parent(tree, p, parent);
 }
 
 static struct process *apply_image(struct proctree *tree, const struct event *ev, int64_t exec_id, struct image **previous)

@@ -17,7 +17,6 @@ struct image {
     int64_t exec_id; /* row of the exec or process event, 0 = none */
     uint64_t time_ns;
     bool has_file;   /* dev ... ctime are known */
-    bool has_stdio;
     uint64_t dev, ino, ctime_wall_ns, mtime_wall_ns;
     uint32_t mode, file_uid, nlink;
     struct text exe, cmdline, cwd, stdin_link, stdout_link, stderr_link; /* into text[] */
@@ -56,7 +55,8 @@ struct proctree {
     struct hash_key key;
     uint64_t n_live;
     uint64_t n_evicted;      /* left before their grace time was over */
-    uint64_t n_images_cut;   /* exec images stored without texts because the arena was full */
+    uint64_t n_images_cut;   /* command lines kept in part because the arena was more than half full */
+    uint64_t n_images_lost;  /* not kept at all: living processes fill it */
 };
 
 int proctree_init(struct proctree *tree, uint32_t n_slots, size_t text_bytes); /* 0 or -ENOMEM */

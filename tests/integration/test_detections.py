@@ -187,7 +187,8 @@ def test_ordinary_work_is_silent(agent, docker):
     docker("restart", "-t", "0", c.id)
     docker("exec", c.id, "true")
     time.sleep(2)
-    new = [f for f in agent.findings() if before.get(f["id"]) != f["count"]]
+    # the host's own findings are of whatever else this machine does
+    new = [f for f in agent.findings(container_id=c.id) if before.get(f["id"]) != f["count"]]
     c.remove()
     assert not new, new
 
