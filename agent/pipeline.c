@@ -85,6 +85,19 @@ static void place_process(struct pipeline *p, const struct event *ev, struct pro
     process->container = c->id;
 }
 
+/* A runtime puts its child into the container's group by a move that we read, or by clone3(CLONE_INTO_CGROUP), of which nobody tells. When
+ * an exec right behind a runtime was read without its group: ask. */
+static void ask_cgroup(struct pipeline *p, const struct event *ev, const struct process *process, const struct image *previous)
+{
+    if (ev->kind != EVENT_EXEC || event_knows(ev, F_CGROUP) || !process || process->container)
+        return;
+    const struct process *parent = proctree_parent(&p->tree, process);
+    if (!image_is_runtime(previous) && !(parent && image_is_runtime(parent->image)))
+        return;
+    struct request ask = { .kind = REQUEST_CGROUP, .pid = process->pid };
+    detection_request(&p->detection, &ask);
+}
+
 static void end_container(struct pipeline *p, const struct event *ev, struct container_facts *c)
 {
     c->ended_wall_ns = ev->time_ns + (uint64_t)p->detection.wall_offset_ns;
@@ -196,6 +209,7 @@ void pipeline_event(struct pipeline *p, const struct event *ev, struct outcome *
         file_origins_note(&p->origins, container ? container->id : 0, ev, process);
 
     p->detection.out = out;
+    ask_cgroup(p, ev, process, previous);
     struct step step = { .ev = ev, .process = process, .previous = previous, .container = container, .event_id = id };
     detection_event(&p->detection, &step);
 

@@ -124,7 +124,6 @@ void file_origins_note(struct file_origins *origins, int32_t container, const st
     }
     set_writer(o, ev, writer);
     o->is_copy_up |= event_knows(ev, F_COPIED_UP) && ev->copied_up;
-    o->op = ev->file_op;
 }
 
 const struct file_origin *file_origins_find(const struct file_origins *origins, int32_t container, const char *path, size_t length)

@@ -8,7 +8,6 @@
 struct file_origin {
     uint64_t path_hash; /* of container row and path */
     uint32_t hash_next;
-    uint8_t op; /* the enum file_op that brought the content: create, move or close_write */
     bool is_copy_up; /* the file was the image's own before */
     uint64_t time_ns;
     int64_t exec_id; /* image of the writer */

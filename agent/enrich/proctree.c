@@ -109,7 +109,6 @@ static void image_set_file(struct image *image, const struct event *ev)
     image->file_uid = ev->file_uid;
     image->nlink = ev->nlink;
     image->ctime_wall_ns = ev->ctime_wall_ns;
-    image->mtime_wall_ns = ev->mtime_wall_ns;
 }
 
 /* What of the long texts is kept: everything while there is plenty of room, else what the detectors need. So long arguments of many
@@ -314,7 +313,6 @@ static struct process *apply_fork(struct proctree *tree, const struct event *ev)
     p->container = parent->container;
     p->container_known = parent->container_known;
     p->has_ids = parent->has_ids;
-    p->has_gids = parent->has_gids;
     p->had_root = parent->had_root;
     p->uid = parent->uid;
     p->euid = parent->euid;
@@ -339,7 +337,6 @@ static void take_ids(struct process *p, const struct event *ev)
     if (event_knows(ev, F_EGID)) {
         p->gid = event_knows(ev, F_GID) ? ev->gid : p->gid;
         p->egid = ev->egid;
-        p->has_gids = true;
     }
     if (event_knows(ev, F_SID))
         p->sid = ev->sid;

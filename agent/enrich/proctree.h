@@ -17,7 +17,7 @@ struct image {
     int64_t exec_id; /* row of the exec or process event, 0 = none */
     uint64_t time_ns;
     bool has_file;   /* dev ... ctime are known */
-    uint64_t dev, ino, ctime_wall_ns, mtime_wall_ns;
+    uint64_t dev, ino, ctime_wall_ns;
     uint32_t mode, file_uid, nlink;
     struct text exe, cmdline, cwd, stdin_link, stdout_link, stderr_link; /* into text[] */
     char text[];
@@ -34,7 +34,7 @@ struct process {
     int64_t parent_exec_id;     /* image of the parent when it forked us */
     int32_t container;          /* row id, 0 = host or unknown */
     bool container_known;
-    bool has_ids, has_gids;
+    bool has_ids;
     bool entered;               /* came into its container by a cgroup move, not by inheritance */
     uint32_t uid, euid, gid, egid;
     bool had_root;              /* its real or effective id is root's: it may come and go; or ids unknown */
