@@ -153,6 +153,13 @@ static int status_database(struct status *s)
     return CTL_OK;
 }
 
+/* It runs, had time to report, and did not: what is in the database may be of an earlier run. */
+static bool is_silent(const struct status *s)
+{
+    uint64_t up_ns = (uint64_t)row_number(json_object_get(s->root, "agent"), "uptime_s") * NS_PER_SECOND;
+    return s->running && up_ns > HEALTH_FRESH_NS && row_time(s->root, "reported") + HEALTH_FRESH_NS < s->ctl->now_wall_ns;
+}
+
 /* The last attempt failed. ISO times compare as texts. */
 static bool delivery_fails(const json_t *delivery)
 {
@@ -213,7 +220,7 @@ static void print_agent(const struct status *s, const char *state)
     fputc('\n', t->out);
     if (s->running && !*row_string(s->root, "reported"))
         terminal_wrap(t, 2, "The agent has not reported yet.");
-    else if (s->running && row_time(s->root, "reported") + HEALTH_FRESH_NS < s->ctl->now_wall_ns) {
+    else if (is_silent(s)) {
         terminal_ago(ago, row_time(s->root, "reported"), s->ctl->now_wall_ns);
         fprintf(t->out, "  The agent last reported %s: it hangs or gets no CPU.\n", ago);
     } else if (!s->running) {
@@ -336,8 +343,7 @@ static void print_delivery(const struct status *s)
 
 static int finish(struct status *s, bool readable)
 {
-    uint64_t reported = row_time(s->root, "reported");
-    s->degraded |= !readable || (s->running && reported + HEALTH_FRESH_NS < s->ctl->now_wall_ns);
+    s->degraded |= !readable || is_silent(s);
     const char *state = !s->running ? "not running" : s->degraded ? "degraded" : "ok";
     json_object_set_new(s->root, "state", json_string(state));
     if (s->ctl->json) {
