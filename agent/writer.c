@@ -122,15 +122,6 @@ int writer_put_health(struct writer *w, const struct health *health)
     return 0;
 }
 
-int writer_flush(struct writer *w)
-{
-    struct record *r = record_reserve(w, RECORD_FLUSH, sizeof *r, 0);
-    if (!r)
-        return -EAGAIN;
-    record_commit(w, r, true);
-    return 0;
-}
-
 const struct store_limits *writer_limits(const struct writer *w)
 {
     return &w->limits;
@@ -281,8 +272,6 @@ static int write_record(struct writer *w, const struct record *head)
         return store_container(w->store, &((const struct record_container *)(const void *)head)->facts);
     case RECORD_HEALTH:
         return store_health(w->store, &((const struct record_health *)(const void *)head)->health);
-    case RECORD_FLUSH:
-        return 0;
     }
     return -EINVAL;
 }

@@ -41,9 +41,6 @@ int writer_put_finding(struct writer *w, const struct finding *f);
 int writer_put_container(struct writer *w, const struct container_facts *facts);
 int writer_put_health(struct writer *w, const struct health *health);
 
-/* Asks for a commit without waiting for the group's time. */
-int writer_flush(struct writer *w);
-
 /* Any thread. */
 void writer_stats(struct writer *w, struct writer_stats *stats);
 

@@ -11,7 +11,6 @@ enum record_kind {
     RECORD_FINDING,   /* struct record_finding */
     RECORD_CONTAINER, /* struct record_container: insert or update by id */
     RECORD_HEALTH,    /* struct record_health: insert or update by component */
-    RECORD_FLUSH,     /* commit now */
 };
 
 /* Where an event belongs. Ids are row ids, given by the pipeline in order of time, never reused. */

@@ -21,7 +21,7 @@ BUILD = pathlib.Path(os.environ.get("ECSGUARD_BUILD", ROOT / "build"))
 PROGRAMS = ["bash", "cat", "cp", "mv", "rm", "ls", "id", "sleep", "mkfifo", "nc", "socat", "touch", "chmod", "env", "true", "sed", "head", "tee", "mkdir", "find", "kill"]
 
 
-def wait_for(condition, timeout=10.0, every=0.02):
+def wait_for(condition, timeout=15.0, every=0.02):
     """Polls until the condition gives something true; returns it, or the last value after the timeout."""
     end = time.monotonic() + timeout
     while True:

@@ -17,6 +17,8 @@ import time
 
 import pytest
 
+from harness import wait_for
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("ECSGUARD_BUILD", ROOT / "build"))
 UPLOADER = BUILD / "ecsguard-uploader"
@@ -28,15 +30,6 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("nginx"), reason="needs nginx"),
     pytest.mark.skipif(not WRITER.exists(), reason=f"needs {WRITER}: make {WRITER.relative_to(BUILD)}"),
 ]
-
-
-def wait_for(condition, timeout=15.0, every=0.02):
-    end = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value or time.monotonic() > end:
-            return value
-        time.sleep(every)
 
 
 def free_ports(n):
