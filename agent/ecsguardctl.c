@@ -19,6 +19,7 @@ const struct ctl_command ctl_commands[] = {
       "  --type GLOB        type of the finding, as '*ReverseShell' or 'DefenseEvasion:*'\n"
       "  --task ID|ARN      ECS task (the beginning of an id is enough)\n"
       "  --container X      container name, or the beginning of a container id\n"
+      "  --suppressed       only those that a filter keeps from delivery; --all: these as well\n"
       "  --limit N          at most N findings, the newest (default 50, 0 = all)\n"
       "  --follow           then wait for new ones and for repeats\n"
       "ID is the finding's id or its beginning. show prints everything that is known.\n" },
@@ -31,12 +32,53 @@ const struct ctl_command ctl_commands[] = {
       "  --container X      container name, or the beginning of a container id\n"
       "  --limit N          at most N events, the newest (default 100, with --since or --json all; 0 = all)\n"
       "  --follow           then wait for new ones\n" },
+    { "flows", ctl_flows, "list network flows, or what sent and received most", "flows [OPTION...]",
+      "  --top              add up per container, direction and far end; the process is named where it is known\n"
+      "  --to X             an address or network (203.0.113.0/24, 2001:db8::/32), or a name: with its subdomains, or *cdn*\n"
+      "  --direction D      out, in or local\n"
+      "  --since TIME       begun at or after TIME: 90s, 15m, 24h, 7d (ago) or 2026-11-22T10:00:00Z\n"
+      "  --until TIME       begun before TIME\n"
+      "  --task ID|ARN      ECS task (the beginning of an id is enough)\n"
+      "  --container X      container name, or the beginning of a container id\n"
+      "  --limit N          at most N (default 100, with --since or --json all; with --top 20; 0 = all)\n" },
+    { "dns", ctl_dns, "list DNS queries and answers, or the names asked for most", "dns [OPTION...]",
+      "  --name PATTERN     of this name or below it; with * and ? those that match\n"
+      "  --type TYPE        only this type of records: A, AAAA, TXT, TYPE65534\n"
+      "  --since TIME       at or after TIME: 90s, 15m, 24h, 7d (ago) or 2026-11-22T10:00:00Z\n"
+      "  --task ID|ARN      ECS task (the beginning of an id is enough)\n"
+      "  --container X      container name, or the beginning of a container id\n"
+      "  --top              names by how often each container asked for them\n"
+      "  --limit N          at most N rows, the newest or most frequent (default 100, with --since or --json all; --top 20; 0 = all)\n" },
     { "containers", ctl_containers, "list containers with their task, image and state", "containers [--all] [--json]",
       "  --all              also those that have ended\n" },
     { "replay", ctl_replay, "run recorded events through the detections, without root", "replay [OPTION...] FILE|-",
       "  --intel DIR        threat lists to use (default: none)\n"
+      "  --rules PATH       rules file or directory, may be given again; none for no rules (default: the configured ones)\n"
+      "  --sequences FILE   attack sequences to use (default: none)\n"
+      "  --filters FILE     configuration whose filters (suppress) to use (default: none)\n"
       "  --verbose          show each finding in full\n"
       "Exit status: 0 all lines were read, 1 failed, 2 misuse or lines were refused.\n" },
+    { "rules", ctl_rules, "check, list, explain and try rules",
+      "rules check|list|explain|fields|test|backtest|catalogue [OPTION...] [ARGUMENT...]",
+      "  check FILE...                  what is wrong with rules files or directories; exit status 1 when one is refused\n"
+      "  list                           rules and detectors: armed or not on this host, and why; hits\n"
+      "  explain NAME                   one of them: condition with everything put in, fields, sensors, hits, cost\n"
+      "  fields                         what conditions and outputs can name\n"
+      "  test FILE... --events FILE     rules over recorded events\n"
+      "  backtest FILE... --since 7d    what rules would have found in the events of the database\n"
+      "  catalogue                      all finding types: condition, limits, how to tune\n"
+      "  --installed        load the configured rules first (check, test, backtest); check takes them alone, too\n"
+      "  --rules PATH       rules file or directory instead of the configured ones, may be given again (list, explain, catalogue)\n"
+      "  --tag GLOB         only what has such a tag: T1059*, mitre_persistence (list)\n"
+      "  --type GLOB        only such a type of findings: '*SuspiciousCommand' (list)\n"
+      "  --since TIME, --until TIME     7d, 24h, 15m (ago) or 2026-11-22T10:00 (backtest)\n"
+      "  --scd              as the source of a manual page, scdoc(5) (catalogue)\n"
+      "  --verbose          tags, places and whole reasons (list); findings in full (test, backtest)\n" },
+    { "intel", ctl_intel, "threat lists: how each stands, what is wrong with a file, whether something is listed",
+      "intel [list] | intel check FILE... | intel lookup VALUE...",
+      "  list               the lists that the agent reads, and how fetching them goes\n"
+      "  check FILE...      what is wrong with files of lists; exit status 1 when something is\n"
+      "  lookup VALUE...    addresses, domains or SHA-256: what lists say; exit status 1 when none is listed\n" },
     { "config", ctl_config, "print the effective configuration, or what is wrong with it", "config [--config FILE]", "" },
     { NULL, NULL, NULL, NULL, NULL },
 };

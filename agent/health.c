@@ -35,9 +35,10 @@ void health_of(const char *component, enum sensor_state state, const char *reaso
 void health_of_source(const struct source_health *source, uint64_t wall_ns, struct health *out)
 {
     const struct sensor_stats *s = source->stats;
-    const struct health_counter counters[] = {
+    struct health_counter counters[6 + SOURCE_COUNTERS_MAX] = {
         { "events", atomic_load(&s->events) },   { "lost", atomic_load(&s->lost) },           { "overflows", atomic_load(&s->overflows) },
         { "resyncs", atomic_load(&s->resyncs) }, { "malformed", atomic_load(&s->malformed) }, { "queue_bytes", source->queue_bytes },
     };
-    health_of(source->component, (enum sensor_state)atomic_load(&s->state), s->reason, counters, sizeof counters / sizeof counters[0], wall_ns, out);
+    memcpy(counters + 6, source->more, (size_t)source->n_more * sizeof counters[0]);
+    health_of(source->component, (enum sensor_state)atomic_load(&s->state), s->reason, counters, 6 + source->n_more, wall_ns, out);
 }

@@ -9,12 +9,7 @@
 /* The row of one source. */
 void health_of_source(const struct source_health *source, uint64_t wall_ns, struct health *out);
 
-/* A row of any other part: counters as "name", value pairs. */
-struct health_counter {
-    const char *name;
-    uint64_t value;
-};
-
+/* A row of any other part. */
 void health_of(const char *component, enum sensor_state state, const char *reason, const struct health_counter *counters, int n_counters,
                uint64_t wall_ns, struct health *out);
 

@@ -6,7 +6,7 @@
 #include "common/event.h"
 #include "common/ring.h"
 
-#define MERGE_RINGS_MAX (LIMIT_EXEC_READERS + 12)
+#define MERGE_RINGS_MAX (LIMIT_EXEC_READERS + 24)
 
 struct merge {
     struct ring *rings[MERGE_RINGS_MAX];

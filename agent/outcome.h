@@ -8,6 +8,8 @@ enum request_kind {
     REQUEST_SOCKETS, /* which inet sockets does `pid` hold? Answer: EVENT_SOCKETS, one per socket, then one without F_PROTO */
     REQUEST_OWNER,   /* which process of `container` has the local socket src:sport of `flow`? Answer: EVENT_SOCKETS with flow_id */
     REQUEST_CGROUP,  /* in which cgroup is `pid`? Answer: EVENT_CGROUP */
+    REQUEST_HASH,    /* SHA-256 of what `pid` runs: the file dev, ino, ctime. Answer: EVENT_HASH, without F_SHA256 if it cannot be had */
+    REQUEST_TOOL,    /* is what `pid` runs a copy of a known tool? As REQUEST_HASH; answer: EVENT_HASH with F_COUNT, see copied_tool.c */
 };
 
 struct request {
@@ -18,10 +20,14 @@ struct request {
     uint8_t proto;
     struct address src, dst;
     uint16_t sport, dport;
+    uint64_t dev, ino, ctime_wall_ns; /* REQUEST_HASH, REQUEST_TOOL */
+    int32_t root_pid;                 /* ... a process that sees the file at `path`, should `pid` be gone; 0 = none */
+    char path[256];                   /* ... "" = longer */
 };
 
 struct outcome {
-    bool store;          /* the event is to be stored with `stamp` */
+    bool store;          /* `event` is to be stored with `stamp` */
+    const struct event *event; /* what was given, or a copy that knows more; of a tick: an event that the pipeline made. NULL = none */
     struct stamp stamp;
     int n_containers;    /* rows to insert or update */
     const struct container_facts *containers[LIMIT_OUTCOME_CONTAINERS];

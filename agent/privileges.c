@@ -16,11 +16,11 @@
 #include "common/log.h"
 
 const struct privilege privileges_kept[] = {
-    {CAP_SYS_ADMIN, "CAP_SYS_ADMIN", true, "fanotify marks on the file systems of new containers"},
-    {CAP_NET_ADMIN, "CAP_NET_ADMIN", true, "process events, conntrack dumps and large socket buffers, also when a socket is opened again"},
+    {CAP_SYS_ADMIN, "CAP_SYS_ADMIN", true, "fanotify marks on the file systems of new containers, entering their network namespaces"},
+    {CAP_NET_ADMIN, "CAP_NET_ADMIN", true, "process events, conntrack dumps, nft tables, large socket buffers, also when a socket is opened again"},
     {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", true, "reading exe, cwd, environ, fd and ns links of other users' processes in /proc"},
-    {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", true, "open_by_handle_at(2) on fanotify file handles, reading files whatever their mode"},
-    {CAP_NET_BROADCAST, "CAP_NET_BROADCAST", false, "conntrack events of all network namespaces on one socket (NETLINK_LISTEN_ALL_NSID)"},
+    {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", true, "open_by_handle_at(2) on fanotify file handles and control group ids, reading files whatever their mode"},
+    {CAP_NET_BROADCAST, "CAP_NET_BROADCAST", false, "conntrack and nft events of all network namespaces on one socket (NETLINK_LISTEN_ALL_NSID)"},
     {CAP_SYS_NICE, "CAP_SYS_NICE", false, "real-time readers, which see the command line of processes that exit at once"},
     {0, NULL, false, NULL},
 };
@@ -140,11 +140,23 @@ static int lock_take(int fd, const char *path)
         return -EEXIST;
     }
     char pid[16];
+    ssize_t n = pread(fd, pid, sizeof pid - 1, 0);
+    pid[n > 0 ? strspn(pid, "0123456789") : 0] = 0;
+    if (pid[0])
+        log_warn("agent", "the agent before (pid %s) ended without stopping: killed, by the kernel for lack of memory (journalctl -k) or by somebody, "
+                          "or it crashed", pid);
     int length = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
     if (ftruncate(fd, 0) < 0)
         return -errno;
     ssize_t written = pwrite(fd, pid, (size_t)length, 0);
     return written == length ? 0 : written < 0 ? -errno : -ENOSPC;
+}
+
+void privileges_unlock(int fd)
+{
+    if (ftruncate(fd, 0))
+        log_warn("privileges", "cannot empty the lock file: %s", strerror(errno));
+    close(fd);
 }
 
 int privileges_lock(const char *run_dir)

@@ -25,7 +25,9 @@ int privileges_require(const char *what);
 int privileges_drop(void);
 
 /* One agent per host: makes `run_dir` (0755) if it is absent and locks its ecsguardd.lock, with our pid inside. The descriptor to keep open
- * until the end; -EEXIST if another instance holds the lock (logged with its pid); or -errno (logged). */
+ * until the end; -EEXIST if another instance holds the lock (logged with its pid); or -errno (logged). Logs when the instance before had no orderly end. */
 int privileges_lock(const char *run_dir);
+/* At an orderly end: empties the lock file, which tells the next start that it was one. */
+void privileges_unlock(int fd);
 
 #endif

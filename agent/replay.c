@@ -217,20 +217,41 @@ static int replay_ticks(struct replay *r, struct pipeline *p, uint64_t from_ns, 
     return result ? result : replay_tick(r, p, to_ns);
 }
 
-int replay_run(struct replay *r, struct pipeline *p)
+/* The recorded host's namespaces are those of its process 1. */
+static void learn_host(struct replay *r, struct pipeline *p, const struct event *ev)
+{
+    if (ev->pid != 1 || !event_knows(ev, F_PID) || !event_knows(ev, F_MNTNS))
+        return;
+    r->host.mntns = ev->mntns;
+    r->host.netns = ev->netns;
+    r->host.pidns = ev->pidns;
+    pipeline_set_host(p, &r->host, NULL, NULL);
+}
+
+int replay_event(struct replay *r, struct pipeline *p, const struct event *ev)
 {
     static struct outcome out;
+    int result = r->now_ns ? replay_ticks(r, p, r->now_ns, ev->time_ns) : 0;
+    if (ev->time_ns > r->now_ns)
+        r->now_ns = ev->time_ns;
+    if (result)
+        return result;
+    learn_host(r, p, ev);
+    pipeline_event(p, ev, &out);
+    r->n_replayed++;
+    return take_outcome(r, &out);
+}
+
+int replay_end(struct replay *r, struct pipeline *p)
+{
+    return r->now_ns ? replay_ticks(r, p, r->now_ns, r->now_ns + END_NS) : 0;
+}
+
+int replay_run(struct replay *r, struct pipeline *p)
+{
     int result = replay_sort(r);
-    uint64_t now_ns = r->n_events ? r->events[0]->time_ns : 0;
     pipeline_set_wall_offset(p, 0);
-    for (size_t i = 0; i < r->n_events && !result; i++) {
-        uint64_t next_ns = r->events[i]->time_ns;
-        result = replay_ticks(r, p, now_ns, next_ns);
-        now_ns = next_ns;
-        if (result)
-            break;
-        pipeline_event(p, r->events[i], &out);
-        result = take_outcome(r, &out);
-    }
-    return result || !r->n_events ? result : replay_ticks(r, p, now_ns, now_ns + END_NS);
+    for (size_t i = 0; i < r->n_events && !result; i++)
+        result = replay_event(r, p, r->events[i]);
+    return result ? result : replay_end(r, p);
 }

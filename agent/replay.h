@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "agent/detect/rules/field_context.h"
 #include "agent/pipeline.h"
 
 /* Repeats of one finding, added up as the store does. */
@@ -20,6 +21,8 @@ struct replay {
     size_t n_events, max_events;
     size_t n_bytes;
     uint64_t n_bad; /* lines refused */
+    uint64_t now_ns, n_replayed;
+    struct host_facts host; /* where it was recorded, as its process 1 shows */
     struct container_facts **containers;
     size_t n_containers, max_containers;
     struct replay_finding *findings;
@@ -36,5 +39,9 @@ int replay_load(struct replay *r, FILE *in, const char *name, FILE *errors);
 
 /* Sorts, and passes every event through `p`, with ticks between the events as the agent's loop makes them. 0 or -ENOMEM. */
 int replay_run(struct replay *r, struct pipeline *p);
+
+/* The same for events that come one by one, in order of time; replay_end() after the last one. */
+int replay_event(struct replay *r, struct pipeline *p, const struct event *ev);
+int replay_end(struct replay *r, struct pipeline *p);
 
 #endif

@@ -1,25 +1,30 @@
 #include "agent/requests.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/file_hash.h"
 #include "agent/sensors/socket_owner.h"
+#include "agent/tool_compare.h"
 #include "common/clock.h"
-
-#define OWNER_BUDGET_NS (100 * NS_PER_MS)
 
 struct request_job {
     uv_work_t work;
     struct requests *requests;
     bool busy;
     struct request request;
-    pid_t candidates[REQUEST_CANDIDATES];
-    size_t n_candidates;
-    pid_t owner;
     int n_sockets;
     struct owned_socket sockets[LIMIT_REQUEST_SOCKETS];
+    char sha256[65]; /* "" = could not be had */
+    uint64_t size, mtime_wall_ns;
+    struct tool_copy tool;
     union event_buffer answer; /* REQUEST_CGROUP */
     struct procfs_scratch scratch;
 };
@@ -44,13 +49,74 @@ void requests_close(struct requests *r)
 
 /* ---- in the worker thread ----------------------------------------------------------------------------------------- */
 
-static void find_owner(struct request_job *job)
+static uint64_t time_ns(const struct timespec *t)
 {
+    return (uint64_t)t->tv_sec * NS_PER_SECOND + (uint64_t)t->tv_nsec;
+}
+
+/* The very file that was executed, as it was then? */
+static bool is_asked_file(const struct request *q, int fd, struct stat *st)
+{
+    return fd >= 0 && !fstat(fd, st) && S_ISREG(st->st_mode) && st->st_dev == q->dev && st->st_ino == q->ino &&
+           time_ns(&st->st_ctim) == q->ctime_wall_ns && (uint64_t)st->st_size <= LIMIT_HASH_FILE_BYTES;
+}
+
+/* Where another process of the container sees it; links lead nowhere out of there. */
+static int open_in_root(int procdir, const struct request *q)
+{
+    char root[32];
+    struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+    snprintf(root, sizeof root, "%d/root", q->root_pid);
+    int dir = q->root_pid && q->path[0] == '/' ? openat(procdir, root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (dir < 0)
+        return -1;
+    int fd = (int)syscall(SYS_openat2, dir, q->path, &how, sizeof how);
+    close(dir);
+    return fd;
+}
+
+/* The executable asked for, or -1. */
+static int open_executable(int procdir, const struct request *q, struct stat *st)
+{
+    char exe[32];
+    snprintf(exe, sizeof exe, "%d/exe", q->pid);
+    int fd = openat(procdir, exe, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (is_asked_file(q, fd, st))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    fd = open_in_root(procdir, q);
+    if (is_asked_file(q, fd, st))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static void hash_executable(struct request_job *job)
+{
+    struct stat st;
     const struct request *q = &job->request;
-    struct socket_question question = { .netns_pid = q->pid ? q->pid : getpid(), .proto = q->proto, .local = q->src, .peer = q->dst,
-        .lport = q->sport, .pport = q->dport, .candidates = job->candidates, .n_candidates = job->n_candidates, .budget_ns = OWNER_BUDGET_NS };
-    if (socket_owner_find(job->requests->procdir, &question, &job->owner) <= 0)
-        job->owner = 0;
+    int fd = open_executable(job->requests->procdir, q, &st);
+    job->sha256[0] = 0;
+    if (fd >= 0) {
+        if (file_hash(fd, LIMIT_HASH_FILE_BYTES, job->sha256) || !is_asked_file(q, fd, &st))
+            job->sha256[0] = 0; /* or it was changed meanwhile */
+        job->size = (uint64_t)st.st_size;
+        job->mtime_wall_ns = time_ns(&st.st_mtim);
+        close(fd);
+    }
+}
+
+static void compare_executable(struct request_job *job)
+{
+    struct stat st;
+    int fd = open_executable(job->requests->procdir, &job->request, &st);
+    memset(&job->tool, 0, sizeof job->tool);
+    if (fd >= 0) {
+        tool_compare(job->requests->procdir, job->request.root_pid, fd, &st, job->request.path, &job->tool);
+        close(fd);
+    }
 }
 
 static void job_run(uv_work_t *work)
@@ -61,13 +127,18 @@ static void job_run(uv_work_t *work)
     case REQUEST_SOCKETS:
         job->n_sockets = socket_owner_list(procdir, job->request.pid, job->sockets, LIMIT_REQUEST_SOCKETS);
         break;
-    case REQUEST_OWNER:
-        find_owner(job);
+    case REQUEST_OWNER: /* is not asked here */
         break;
     case REQUEST_CGROUP:
         event_init(&job->answer.event, EVENT_CGROUP, SOURCE_REQUEST, clock_monotonic_ns());
         event_set(&job->answer.event, F_PID, pid, job->request.pid);
         procfs_read_process(procdir, job->request.pid, PROCFS_CGROUP, &job->answer.event, &job->scratch);
+        break;
+    case REQUEST_HASH:
+        hash_executable(job);
+        break;
+    case REQUEST_TOOL:
+        compare_executable(job);
         break;
     }
 }
@@ -92,17 +163,6 @@ static void put_socket(struct requests *r, int32_t pid, const struct owned_socke
     sensor_commit(&r->sensor, ev);
 }
 
-static void put_owner(struct requests *r, const struct request_job *job, uint64_t now_ns)
-{
-    struct event *ev = sensor_event(&r->sensor, EVENT_SOCKETS, now_ns, 0);
-    if (!ev)
-        return;
-    event_set(ev, F_FLOW_ID, flow_id, job->request.flow_id);
-    if (job->owner)
-        event_set(ev, F_PID, pid, job->owner);
-    sensor_commit(&r->sensor, ev);
-}
-
 static void put_cgroup(struct requests *r, const struct request_job *job)
 {
     const struct event *answer = &job->answer.event;
@@ -113,6 +173,39 @@ static void put_cgroup(struct requests *r, const struct request_job *job)
         return;
     event_set(ev, F_PID, pid, answer->pid);
     event_set_text(ev, F_CGROUP, event_text(answer, answer->cgroup), answer->cgroup.len);
+    sensor_commit(&r->sensor, ev);
+}
+
+static void put_hash(struct requests *r, const struct request_job *job, uint64_t now_ns)
+{
+    struct event *ev = sensor_event(&r->sensor, EVENT_HASH, now_ns, sizeof job->sha256);
+    if (!ev)
+        return;
+    event_set(ev, F_PID, pid, job->request.pid);
+    event_set(ev, F_DEV, dev, job->request.dev);
+    event_set(ev, F_INO, ino, job->request.ino);
+    if (job->sha256[0]) {
+        event_set(ev, F_SIZE, file_size, job->size);
+        event_set(ev, F_MTIME_WALL_NS, mtime_wall_ns, job->mtime_wall_ns);
+        event_set_text(ev, F_SHA256, job->sha256, strlen(job->sha256));
+    }
+    sensor_commit(&r->sensor, ev);
+}
+
+static void put_tool(struct requests *r, const struct request_job *job, uint64_t now_ns)
+{
+    struct event *ev = sensor_event(&r->sensor, EVENT_HASH, now_ns, sizeof job->tool.original + 64);
+    const char *how = job->tool.same_content ? "same content" : "same build id";
+    if (!ev)
+        return;
+    event_set(ev, F_PID, pid, job->request.pid);
+    event_set(ev, F_DEV, dev, job->request.dev);
+    event_set(ev, F_INO, ino, job->request.ino);
+    event_set(ev, F_COUNT, count, job->tool.n_compared);
+    if (job->tool.original[0]) {
+        event_set_text(ev, job->tool.on_host ? F_HOST_PATH : F_PATH, job->tool.original, strlen(job->tool.original));
+        event_set_text(ev, F_REASON, how, strlen(how));
+    }
     sensor_commit(&r->sensor, ev);
 }
 
@@ -132,12 +225,26 @@ static void job_done(uv_work_t *work, int status)
         put_socket(r, job->request.pid, NULL, now_ns);
         break;
     case REQUEST_OWNER:
-        put_owner(r, job, now_ns);
         break;
     case REQUEST_CGROUP:
         put_cgroup(r, job);
         break;
+    case REQUEST_HASH:
+        put_hash(r, job, now_ns);
+        break;
+    case REQUEST_TOOL:
+        put_tool(r, job, now_ns);
+        break;
     }
+}
+
+/* Reading a file may take for ever when a program of its owner provides it (FUSE): those threads are lost, the others answer the rest. */
+static bool has_thread(const struct requests *r, enum request_kind kind)
+{
+    int n = 0, max = kind == REQUEST_HASH ? LIMIT_HASH_JOBS : kind == REQUEST_TOOL ? LIMIT_TOOL_JOBS : LIMIT_REQUEST_JOBS;
+    for (int i = 0; i < LIMIT_REQUEST_JOBS; i++)
+        n += r->jobs[i].busy && r->jobs[i].request.kind == kind;
+    return n < max;
 }
 
 static struct request_job *job_free(struct requests *r)
@@ -148,14 +255,9 @@ static struct request_job *job_free(struct requests *r)
     return NULL;
 }
 
-bool requests_have_room(const struct requests *r)
+void requests_ask(struct requests *r, const struct request *request)
 {
-    return r->n_running < LIMIT_REQUEST_JOBS;
-}
-
-void requests_ask(struct requests *r, const struct request *request, const int32_t *candidates, size_t n_candidates)
-{
-    struct request_job *job = job_free(r);
+    struct request_job *job = has_thread(r, request->kind) ? job_free(r) : NULL;
     if (!job) {
         sensor_count(&r->stats.lost, 1);
         return;
@@ -163,10 +265,7 @@ void requests_ask(struct requests *r, const struct request *request, const int32
     job->busy = true;
     job->requests = r;
     job->request = *request;
-    job->owner = 0;
     job->n_sockets = 0;
-    job->n_candidates = n_candidates < REQUEST_CANDIDATES ? n_candidates : REQUEST_CANDIDATES;
-    memcpy(job->candidates, candidates, job->n_candidates * sizeof *candidates);
     job->work.data = job;
     r->n_running++;
     if (uv_queue_work(r->loop, &job->work, job_run, job_done)) {

@@ -1,4 +1,4 @@
-/* Answers the pipeline's questions. Each is looked up in a worker thread of libuv, because /proc of a process in trouble can be slow;
+/* Answers the pipeline's questions but those for the owner of a flow. Each is looked up in a worker thread of libuv, because /proc of a process in trouble can be slow;
  * the answer comes back as events in a ring of its own. */
 #ifndef ECSGUARD_REQUESTS_H
 #define ECSGUARD_REQUESTS_H
@@ -8,8 +8,6 @@
 #include "agent/outcome.h"
 #include "agent/sensors/procfs.h"
 #include "agent/sensors/sensor.h"
-
-#define REQUEST_CANDIDATES 256
 
 struct request_job;
 
@@ -26,10 +24,8 @@ int requests_open(struct requests *r, uv_loop_t *loop, int procdir, struct waker
 /* Only when the loop has run dry. */
 void requests_close(struct requests *r);
 
-bool requests_have_room(const struct requests *r);
-
-/* Starts one. `candidates`: who may own the socket asked for, the likeliest first. When too many run the question is dropped and counted: the
- * decision that waits for it is then made without. */
-void requests_ask(struct requests *r, const struct request *request, const int32_t *candidates, size_t n_candidates);
+/* Starts one; not REQUEST_OWNER, which the owner sensor answers. When too many run the question is dropped and counted: the decision that waits
+ * for it is then made without. */
+void requests_ask(struct requests *r, const struct request *request);
 
 #endif

@@ -1,5 +1,5 @@
-/* ecsguard-uploader: sends findings to an HTTPS endpoint. A process and a user of its own: it reads the database, has no capability,
- * and keeps what was acknowledged in its own directory. Anything the network does to it cannot touch the evidence. */
+/* ecsguard-uploader: sends findings to an HTTPS endpoint, and fetches threat lists. A process and a user of its own: it reads the database, has no
+ * capability, and keeps what was acknowledged and fetched in its own directory. Anything the network does to it cannot touch the evidence. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -17,11 +17,14 @@
 
 #include "agent/deliver/batch.h"
 #include "agent/deliver/cursor.h"
+#include "agent/deliver/intel_fetch.h"
 #include "agent/deliver/schedule.h"
 #include "agent/deliver/source.h"
 #include "agent/deliver/upload.h"
+#include "agent/detect_files.h"
 #include "common/clock.h"
 #include "common/config.h"
+#include "common/last_words.h"
 #include "common/log.h"
 #include "common/text.h"
 
@@ -42,12 +45,14 @@ struct uploader {
     int state_fd; /* of delivery.state_dir, locked */
     uv_loop_t loop;
     uv_timer_t next, stop_limit, watchdog;
-    uv_signal_t terminate, interrupt;
+    uv_signal_t terminate, interrupt, hangup;
     struct source source;
     struct batch batch;
     struct schedule schedule;
     struct upload upload;
     bool sending, stopping;
+    struct intel_sources sources; /* of threat lists */
+    struct intel_fetch fetch;     /* when there are any */
     struct delivery_status status;
 };
 
@@ -73,6 +78,10 @@ static json_t *time_json(uint64_t wall_ns)
 /* delivery.url without what may be secret in it: user and query. */
 static void shown_url(const char *url, char *shown, size_t size)
 {
+    if (!url[0]) {
+        shown[0] = 0;
+        return;
+    }
     const char *host = url + strlen("https://");
     size_t n = strcspn(host, "/?#");
     const char *at = memrchr(host, '@', n);
@@ -92,11 +101,14 @@ static void status_write(struct uploader *u)
     json_t *json = json_pack("{s:s,s:o,s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i}", "schema", "ecsguard.delivery/1", "updated",
                              time_json(now), "state", s->state, "url", url, "last_attempt", time_json(s->last_attempt_ns), "last_success",
                              time_json(s->last_success_ns), "last_error_time", time_json(s->last_error_ns), "next_attempt",
-                             u->sending ? json_null() : time_json(next + (uint64_t)clock_wall_offset_ns()), "last_error", s->last_error,
+                             u->sending || !u->config.delivery.enabled ? json_null() : time_json(next + (uint64_t)clock_wall_offset_ns()),
+                                 "last_error", s->last_error,
                              "acknowledged_revision", (json_int_t)u->schedule.acknowledged, "newest_revision", (json_int_t)s->newest, "pending",
                              (json_int_t)s->pending, "requests", (json_int_t)s->requests, "failures", (json_int_t)s->failures, "findings_sent",
                              (json_int_t)s->findings, "findings_skipped", (json_int_t)u->schedule.skipped, "findings_held",
                              (int)u->schedule.held);
+    if (json && u->sources.n)
+        json_object_set_new(json, "lists", intel_fetch_status(&u->fetch));
     char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
     int error = text ? cursor_replace_file(u->config.delivery.state_dir, STATUS_FILE, text, strlen(text), 0644, 0) : -ENOMEM;
     if (error)
@@ -324,10 +336,22 @@ static void on_signal(uv_signal_t *handle, int signum)
     u->stopping = true;
     sd_notify(0, "STOPPING=1");
     uv_timer_stop(&u->next);
+    if (u->sources.n)
+        intel_fetch_stop(&u->fetch);
     if (u->sending)
         uv_timer_start(&u->stop_limit, on_stop_limit, LIMIT_DELIVERY_STOP_MS, 0);
     else
         uploader_stop(u);
+}
+
+static void on_hangup(uv_signal_t *handle, int signum)
+{
+    struct uploader *u = handle->data;
+    (void)signum;
+    if (!u->sources.n || u->stopping)
+        return;
+    log_info("uploader", "SIGHUP: fetching the threat lists now");
+    intel_fetch_now(&u->fetch);
 }
 
 static void on_watchdog(uv_timer_t *timer)
@@ -344,7 +368,9 @@ static void loop_open(struct uploader *u)
     uv_timer_init(&u->loop, &u->watchdog);
     uv_signal_init(&u->loop, &u->terminate);
     uv_signal_init(&u->loop, &u->interrupt);
-    u->next.data = u->stop_limit.data = u->terminate.data = u->interrupt.data = u;
+    uv_signal_init(&u->loop, &u->hangup);
+    u->next.data = u->stop_limit.data = u->terminate.data = u->interrupt.data = u->hangup.data = u;
+    uv_signal_start(&u->hangup, on_hangup, SIGHUP);
     uv_signal_start(&u->terminate, on_signal, SIGTERM);
     uv_signal_start(&u->interrupt, on_signal, SIGINT);
     if (sd_watchdog_enabled(0, &watchdog_us) > 0)
@@ -367,10 +393,23 @@ static int state_dir_open(struct uploader *u)
     return 0;
 }
 
+static void on_fetched(void *context)
+{
+    status_write(context);
+}
+
+static int fetch_open(struct uploader *u)
+{
+    u->fetch.random = random_number;
+    u->fetch.on_change = on_fetched;
+    u->fetch.context = u;
+    return intel_fetch_open(&u->fetch, &u->loop, u->config.delivery.state_dir, &u->sources);
+}
+
 static int uploader_open(struct uploader *u)
 {
     umask(0077);
-    signal(SIGPIPE, SIG_IGN);
+    last_words_prepare("uploader"); /* and no SIGPIPE */
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* tokens and keys are in memory */
     if (geteuid() == 0)
@@ -387,16 +426,23 @@ static int uploader_open(struct uploader *u)
     if (error)
         return error;
     loop_open(u);
-    return upload_open(&u->upload, &u->loop, &u->config);
+    error = upload_open(&u->upload, &u->loop, &u->config);
+    return !error && u->sources.n ? fetch_open(u) : error;
 }
 
 static void uploader_close(struct uploader *u)
 {
     status_say(u, "stopped");
+    if (u->sources.n)
+        intel_fetch_stop(&u->fetch);
+    while (u->fetch.working) /* before libcurl is given up */
+        uv_run(&u->loop, UV_RUN_ONCE);
     upload_close(&u->upload);
     uv_walk(&u->loop, close_handle, NULL);
     uv_run(&u->loop, UV_RUN_DEFAULT);
     uv_loop_close(&u->loop);
+    if (u->sources.n)
+        intel_fetch_close(&u->fetch);
     source_close(&u->source);
     batch_fini(&u->batch);
     close(u->state_fd);
@@ -405,7 +451,8 @@ static void uploader_close(struct uploader *u)
 static int usage(FILE *out, int status)
 {
     fputs("usage: ecsguard-uploader [--config FILE]\n"
-          "Sends findings to delivery.url of the configuration (" CONFIG_PATH ").\n", out);
+          "Sends findings to delivery.url of the configuration (" CONFIG_PATH "),\n"
+          "and fetches the threat lists of its intel.sources.\n", out);
     return status;
 }
 
@@ -445,15 +492,23 @@ int main(int argc, char **argv)
         return 78; /* EX_CONFIG: restarting does not help */
     }
     log_open((enum log_level)u.config.log.level);
-    if (!u.config.delivery.enabled) {
-        log_info("uploader", "delivery is not configured: set delivery.enabled and delivery.url in %s to send findings", config_path);
+    if (intel_sources_load(&u.sources, config_path, &why)) {
+        log_error("config", "%s", error);
+        return 78;
+    }
+    if (!u.config.delivery.enabled && !u.sources.n) {
+        log_info("uploader", "delivery is not configured: set delivery.enabled and delivery.url in %s to send findings, intel.sources to fetch threat lists",
+                 config_path);
         sd_notify(0, "READY=1\nSTATUS=delivery is not configured"); /* else systemd takes the exit for a failed start */
         return 0;
     }
     if (uploader_open(&u))
         return 1;
     sd_notify(0, "READY=1");
-    uv_timer_start(&u.next, on_next, 0, 0);
+    if (u.config.delivery.enabled)
+        uv_timer_start(&u.next, on_next, 0, 0);
+    else
+        status_say(&u, "delivery is not configured; fetching threat lists");
     uv_run(&u.loop, UV_RUN_DEFAULT);
     uploader_close(&u);
     return 0;

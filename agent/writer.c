@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "common/log.h"
 #include "common/ring.h"
 #include "common/text.h"
+#include "common/thread.h"
 
 #define LOG_INTERVAL_NS (60 * NS_PER_SECOND)
 
@@ -118,6 +118,16 @@ int writer_put_health(struct writer *w, const struct health *health)
     if (!r)
         return -EAGAIN;
     r->health = *health;
+    record_commit(w, &r->head, false);
+    return 0;
+}
+
+int writer_put_rule(struct writer *w, const struct rule_status *rule)
+{
+    struct record_rule *r = record_reserve(w, RECORD_RULE, sizeof *r, LIMIT_WRITER_RESERVE_BYTES);
+    if (!r)
+        return -EAGAIN;
+    r->rule = *rule;
     record_commit(w, &r->head, false);
     return 0;
 }
@@ -231,8 +241,8 @@ static void announce(struct writer *w, const struct announcement *a)
     char line[1500], label[700], severity[16], again[48] = "";
     struct text_out out;
     atomic_fetch_add(&w->n_findings, 1);
-    if (!announce_repeat(a->count))
-        return; /* the 10th, 100th, ... repeat is said; all are in the database */
+    if (finding_get(f, FT_SUPPRESSED_BY)[0] || !announce_repeat(a->count))
+        return; /* a filter wants it so; and the 10th, 100th, ... repeat is said; all are in the database */
     snprintf(severity, sizeof severity, "%s", severity_name((enum severity)f->severity));
     for (char *c = severity; *c; c++)
         *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
@@ -272,6 +282,8 @@ static int write_record(struct writer *w, const struct record *head)
         return store_container(w->store, &((const struct record_container *)(const void *)head)->facts);
     case RECORD_HEALTH:
         return store_health(w->store, &((const struct record_health *)(const void *)head)->health);
+    case RECORD_RULE:
+        return store_rule(w->store, &((const struct record_rule *)(const void *)head)->rule);
     }
     return -EINVAL;
 }
@@ -474,18 +486,6 @@ static void *writer_run(void *arg)
 
 /* ---- life --------------------------------------------------------------------------------------------------------------- */
 
-static int start_thread(struct writer *w)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's */
-    int r = -pthread_create(&w->thread, NULL, writer_run, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!r)
-        pthread_setname_np(w->thread, "writer");
-    return r;
-}
-
 static void writer_free(struct writer *w)
 {
     store_close(w->store);
@@ -515,7 +515,7 @@ int writer_open(struct writer **writer, const char *path, const struct store_opt
     if (!r) {
         store_limits(w->store, &w->limits);
         atomic_store(&w->db_bytes, store_used_bytes(w->store));
-        r = start_thread(w);
+        r = thread_start(&w->thread, writer_run, w, "writer");
     }
     if (r) {
         writer_free(w);

@@ -40,6 +40,7 @@ int writer_put_event(struct writer *w, const struct stamp *stamp, const struct e
 int writer_put_finding(struct writer *w, const struct finding *f);
 int writer_put_container(struct writer *w, const struct container_facts *facts);
 int writer_put_health(struct writer *w, const struct health *health);
+int writer_put_rule(struct writer *w, const struct rule_status *rule);
 
 /* Any thread. */
 void writer_stats(struct writer *w, struct writer_stats *stats);

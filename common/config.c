@@ -70,6 +70,16 @@ static bool is_header(const char *text)
     return n && text[n] == ':' && text[n + 1] == ' ' && text[n + 2] && (text[n + 2] != '@' || text[n + 3] == '/');
 }
 
+static bool is_priority(const char *text)
+{
+    static const char *const names[] = { "emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!strcmp(text, names[i]))
+            return true;
+    return false;
+}
+
+static const struct config_form priority = { is_priority, "emergency, alert, critical, error, warning, notice, informational or debug", false };
 static const struct config_form path = { is_path, "an absolute path", false };
 static const struct config_form path_or_none = { is_path_or_none, "an absolute path, or \"\" for none", false };
 static const struct config_form http_url = { is_http_url_or_none, "an http:// or https:// URL, or \"\" for none", false };
@@ -94,29 +104,76 @@ static const struct config_option options[] = {
     { "storage.path", CONFIG_TEXT, AT(storage.path), "/var/lib/ecsguard/ecsguard.db", 0, 0, &path, "The database of events and findings." },
     { "storage.max_size", CONFIG_SIZE, AT(storage.max_size_bytes), "1GiB", 16 * MIB, TIB, NULL,
       "The database stays below this size: the oldest events leave first, findings last." },
-    { "storage.events_age", CONFIG_DURATION, AT(storage.events_age_ns), "30d", HOUR, 3650 * DAY, NULL, "Events older than this leave the database." },
+    { "storage.events_age", CONFIG_DURATION, AT(storage.events_age_ns), "30d", HOUR, 3650 * DAY, NULL,
+      "Events older than this leave the database." },
     { "storage.findings_age", CONFIG_DURATION, AT(storage.findings_age_ns), "365d", HOUR, 3650 * DAY, NULL,
       "Findings last seen longer ago than this leave the database." },
     { "sensors.exec", CONFIG_BOOL, AT(sensors.exec), "true", 0, 0, NULL, "Watch program starts with their arguments." },
     { "sensors.proc", CONFIG_BOOL, AT(sensors.proc), "true", 0, 0, NULL, "Watch forks, exits, changes of user and ptrace." },
     { "sensors.file", CONFIG_BOOL, AT(sensors.file), "true", 0, 0, NULL, "Watch files of containers." },
     { "sensors.flow", CONFIG_BOOL, AT(sensors.flow), "true", 0, 0, NULL, "Watch network flows." },
+    { "sensors.dns", CONFIG_BOOL, AT(sensors.dns), "true", 0, 0, NULL, "Watch DNS queries and answers of containers." },
+    { "sensors.listen", CONFIG_BOOL, AT(sensors.listen), "true", 0, 0, NULL, "Watch listening sockets and packet sockets." },
+    { "sensors.syscalls", CONFIG_BOOL, AT(sensors.syscalls), "false", 0, 0, NULL,
+      "Watch rare system calls (ptrace, mount and more, see ecsguardd(8)) through tracefs; makes every system call of the host some 40 ns slower." },
     { "sensors.exec_full_rate", CONFIG_INT, AT(sensors.exec_full_rate), "100", 1, 1000000, NULL,
       "Program starts per second, on each CPU, that are read in full; above this only arguments and executable are." },
     { "files.layers", CONFIG_LIST, AT(files.layers), "/var/lib/docker,/var/lib/containerd", 0, 0, &path,
       "Directories that hold the file systems of containers." },
+    { "files.proc_opens", CONFIG_BOOL, AT(files.proc_opens), "true", 0, 0, NULL,
+      "Tell when a container's process opens secrets in /proc (environ, mem, kcore, ...). Makes each open of any /proc file there 2 to 8 us slower." },
+    { "flows.track_containers", CONFIG_BOOL, AT(flows.track_containers), "true", 0, 0, NULL,
+      "Make the kernel track the connections of network namespaces of containers that are not seen otherwise (awsvpc tasks)." },
+    { "flows.track_host", CONFIG_BOOL, AT(flows.track_host), "false", 0, 0, NULL,
+      "The same for the host itself, should nothing there (NAT, a firewall, Docker's bridge) track already. Costs memory and time for each packet." },
+    { "flows.withdraw_percent", CONFIG_INT, AT(flows.withdraw_percent), "80", 10, 95, NULL,
+      "Our tracking ends in a namespace that holds this much of net.netfilter.nf_conntrack_max: at 100 the kernel would drop packets." },
+    { "flows.return_percent", CONFIG_INT, AT(flows.return_percent), "60", 5, 90, NULL, "... and begins again below this." },
+    { "flows.update_interval", CONFIG_DURATION, AT(flows.update_interval_ns), "3m", SEC, HOUR, NULL,
+      "Bytes of long flows are told before their end: those that last are looked at this often." },
     { "docker.socket", CONFIG_TEXT, AT(docker.socket), "/var/run/docker.sock", 0, 0, &path_or_none,
       "Docker's socket, for names and images of containers; empty: do not ask Docker." },
     { "ecs.introspection_url", CONFIG_TEXT, AT(ecs.introspection_url), "http://127.0.0.1:51678", 0, 0, &http_url,
       "The ECS agent's introspection API, for tasks and the cluster; empty: do not ask." },
+    { "intel.shipped_dir", CONFIG_TEXT, AT(intel.shipped_dir), "/usr/share/ecsguard/intel", 0, 0, &path_or_none,
+      "Directory of the threat lists that come with ecsguard; empty: none of them." },
     { "intel.dir", CONFIG_TEXT, AT(intel.dir), "/etc/ecsguard/intel.d", 0, 0, &path_or_none,
-      "Directory of threat lists; empty: none." },
+      "Directory of your own threat lists and trusted lists, ecsguard-intel(5); empty: none." },
+    { "intel.max_memory", CONFIG_SIZE, AT(intel.max_memory_bytes), "64MiB", MIB, LIMIT_INTEL_BYTES, NULL,
+      "Memory of all lists, twice as much while they are renewed; what has no room is left out. Above 64MiB raise MemoryMax= of the unit too." },
+    { "intel.check_interval", CONFIG_DURATION, AT(intel.check_interval_ns), "30s", SEC, DAY, NULL,
+      "Changed list files are looked for this often; SIGHUP reads them at once." },
+    { "rules.shipped_dir", CONFIG_TEXT, AT(rules.shipped_dir), "/usr/share/ecsguard/rules", 0, 0, &path_or_none,
+      "Directory of the rules that come with ecsguard; empty: none of them." },
+    { "rules.dir", CONFIG_TEXT, AT(rules.dir), "/etc/ecsguard/rules.d", 0, 0, &path_or_none,
+      "Directory of your own rules, read after the shipped ones: they can append to and override them; empty: none." },
+    { "rules.priority", CONFIG_TEXT, AT(rules.priority), "debug", 0, 0, &priority, "Rules of lesser priority than this are left out." },
+    { "rules.first_match", CONFIG_BOOL, AT(rules.first_match), "false", 0, 0, NULL,
+      "Only the first rule that matches an event reports it, as older Falco does; else every one does." },
+    { "rules.wait", CONFIG_DURATION, AT(rules.wait_ns), "5s", 0, 60 * SEC, NULL,
+      "Rules about a new container wait this long for its name, image and task, then are decided with what is known." },
+    { "sequences.shipped", CONFIG_TEXT, AT(sequences.shipped), "/usr/share/ecsguard/sequences.yaml", 0, 0, &path_or_none,
+      "Attack sequences that come with the package; empty: none." },
+    { "sequences.dir", CONFIG_TEXT, AT(sequences.dir), "/etc/ecsguard/sequences.d", 0, 0, &path_or_none,
+      "Directory of own attack sequences; empty: none." },
+    { "miner.cpu_percent", CONFIG_INT, AT(miner.cpu_percent), "80", 10, 100000, NULL,
+      "A container that uses this much of one CPU may be mining coins; more must speak for it." },
+    { "miner.time", CONFIG_DURATION, AT(miner.time_ns), "5m", 30 * SEC, DAY, NULL, "... for this long without a pause." },
+    { "network.scan_ports", CONFIG_INT, AT(network.scan_ports), "50", 10, 5000, NULL,
+      "So many ports of one address tried within a minute, without answers, are a port scan; three times as many within 6 hours." },
+    { "network.scan_addresses", CONFIG_INT, AT(network.scan_addresses), "100", 10, 5000, NULL,
+      "So many addresses tried on one port within a minute, without answers, are a port scan; three times as many within 6 hours." },
+    { "network.data_volume", CONFIG_SIZE, AT(network.data_volume_bytes), "100MiB", MIB, TIB, NULL,
+      "Less than this sent to public addresses in an hour is never unusual, whatever the task's history." },
+    { "network.listen_after", CONFIG_DURATION, AT(network.listen_after_ns), "1m", 0, DAY, NULL,
+      "What begins to listen within this time of its container's start belongs to the service." },
     { "run_dir", CONFIG_TEXT, AT(run_dir), "/run/ecsguard", 0, 0, &path, "Directory of the running agent's lock and socket." },
     { "delivery.enabled", CONFIG_BOOL, AT(delivery.enabled), "false", 0, 0, NULL, "Send findings to delivery.url." },
     { "delivery.url", CONFIG_TEXT, AT(delivery.url), "", 0, 0, &https_url, "Where findings are POSTed as JSON." },
     { "delivery.ca_file", CONFIG_TEXT, AT(delivery.ca_file), "", 0, 0, &path_or_none,
       "PEM file of the authorities that may have signed the receiver's certificate; empty: the system's." },
-    { "delivery.client_cert", CONFIG_TEXT, AT(delivery.client_cert), "", 0, 0, &path_or_none, "PEM file of our own certificate, if the receiver asks for one." },
+    { "delivery.client_cert", CONFIG_TEXT, AT(delivery.client_cert), "", 0, 0, &path_or_none,
+      "PEM file of our own certificate, if the receiver asks for one." },
     { "delivery.client_key", CONFIG_TEXT, AT(delivery.client_key), "", 0, 0, &path_or_none, "PEM file of the key of delivery.client_cert." },
     { "delivery.interval", CONFIG_DURATION, AT(delivery.interval_ns), "10s", 100 * MS, DAY, NULL, "New findings are looked for this often." },
     { "delivery.batch_max", CONFIG_INT, AT(delivery.batch_max), "100", 1, 1000, NULL, "Findings in one request, at most." },
@@ -522,6 +579,20 @@ static int read_key(struct reader *r, const char *section, char key[KEY_MAX])
     return 0;
 }
 
+/* The filters and the sources of threat lists: agent/detect/suppress.h and intel_sources.h read them. */
+static int skip_value(struct reader *r)
+{
+    int depth = 0, error;
+    do {
+        if ((error = next_node(r)))
+            return error;
+        yaml_event_type_t type = r->event.type;
+        depth += type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT;
+        depth -= type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT;
+    } while (depth);
+    return 0;
+}
+
 static int read_section(struct reader *r, const char *section);
 
 static int read_entry(struct reader *r, const char *section)
@@ -532,6 +603,8 @@ static int read_entry(struct reader *r, const char *section)
     if (error)
         return error;
     const struct config_option *o = option_find(key), *first = section_find(key);
+    if (!strcmp(key, "suppress") || !strcmp(key, "intel.sources"))
+        return skip_value(r);
     if (o)
         return read_option(r, o, mark);
     if (!first)
@@ -587,6 +660,11 @@ static int refuse_option(struct reader *r, const char *key, const char *what)
 static int check_together(struct reader *r)
 {
     const struct config *c = r->config;
+    if (c->flows.return_percent >= c->flows.withdraw_percent) {
+        bool return_set = r->option_seen[option_find("flows.return_percent") - options];
+        return refuse_option(r, return_set ? "flows.return_percent" : "flows.withdraw_percent",
+                             "lets tracking begin again where it has to end; flows.return_percent must be less than flows.withdraw_percent");
+    }
     if (c->delivery.enabled && !c->delivery.url[0])
         return refuse_option(r, "delivery.enabled", "is true without delivery.url; set delivery.url to an https:// URL");
     if (c->delivery.client_cert[0] && !c->delivery.client_key[0])
@@ -762,5 +840,19 @@ void config_print_default(struct text_out *out)
                          "# After a change: systemctl restart ecsguard ecsguard-uploader\n"
                          "# 'ecsguardctl config' checks this file and prints the values in effect.\n");
     print_options(out, config, "#");
+    text_out_printf(out, "\n# Filters: what one of them matches is stored, but not delivered; ecsguard.yaml(5).\n"
+                         "#suppress:\n"
+                         "#  - name: nightly scan\n"
+                         "#    when: # all of these: COLUMN of findings, one of = != > >= < <= matches, VALUE (matches: * and ?)\n"
+                         "#      - task_family = scanner\n"
+                         "#      - exe matches /opt/scan/*\n");
+    text_out_printf(out, "\n# Threat lists that ecsguard-uploader fetches, in the section intel; ecsguard-intel(5).\n"
+                         "#intel:\n"
+                         "#  sources:\n"
+                         "#    - name: botnets\n"
+                         "#      url: https://lists.example.com/botnets.csv\n"
+                         "#      category: c2\n"
+                         "#      interval: 6h\n"
+                         "#      public_key: /etc/ecsguard/lists.pem # then https://lists.example.com/botnets.csv.sig is its signature\n");
     free(config);
 }

@@ -30,12 +30,18 @@ struct config {
         uint64_t events_age_ns, findings_age_ns;
     } storage;
     struct {
-        bool exec, proc, file, flow;
+        bool exec, proc, file, flow, dns, listen, syscalls;
         uint64_t exec_full_rate; /* per second and exec reader */
     } sensors;
     struct {
         struct config_list layers;
+        bool proc_opens;
     } files;
+    struct {
+        bool track_containers, track_host;
+        uint64_t withdraw_percent, return_percent; /* of conntrack's limit */
+        uint64_t update_interval_ns;
+    } flows;
     struct {
         char socket[LIMIT_CONFIG_TEXT_BYTES]; /* "" = off */
     } docker;
@@ -43,8 +49,27 @@ struct config {
         char introspection_url[LIMIT_CONFIG_TEXT_BYTES]; /* "" = off */
     } ecs;
     struct {
-        char dir[LIMIT_CONFIG_TEXT_BYTES]; /* "" = off */
-    } intel;
+        char shipped_dir[LIMIT_CONFIG_TEXT_BYTES], dir[LIMIT_CONFIG_TEXT_BYTES]; /* "" = off */
+        uint64_t max_memory_bytes, check_interval_ns;
+    } intel; /* and sources: agent/detect/intel_sources.h */
+    struct {
+        char shipped_dir[LIMIT_CONFIG_TEXT_BYTES], dir[LIMIT_CONFIG_TEXT_BYTES]; /* "" = off */
+        char priority[LIMIT_CONFIG_TEXT_BYTES]; /* name, in lower case */
+        bool first_match;
+        uint64_t wait_ns;
+    } rules;
+    struct {
+        char shipped[LIMIT_CONFIG_TEXT_BYTES], dir[LIMIT_CONFIG_TEXT_BYTES]; /* "" = none */
+    } sequences;
+    struct {
+        uint64_t cpu_percent; /* of one CPU */
+        uint64_t time_ns;
+    } miner;
+    struct {
+        uint64_t scan_ports, scan_addresses;
+        uint64_t data_volume_bytes;
+        uint64_t listen_after_ns;
+    } network;
     char run_dir[LIMIT_CONFIG_TEXT_BYTES];
     struct {
         bool enabled;
@@ -60,6 +85,7 @@ struct config {
 
 void config_defaults(struct config *config);
 
+/* The keys `suppress` and `intel.sources` are left to their own readers (agent/detect/suppress.h, agent/detect/intel_sources.h). */
 /* Applies YAML text over `config`. 0, or -EINVAL with one line "name:line:column: what; what is allowed" in `error`; then
  * `config` is as it was. Texts of the file stand escaped in the message. */
 int config_parse(struct config *config, const char *name, const char *data, size_t size, struct text_out *error);

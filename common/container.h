@@ -12,6 +12,7 @@ struct container_facts {
     uint8_t role; /* enum container_role */
     uint8_t privileged;
     bool from_docker, from_ecs; /* which of the two answered */
+    bool facts_overdue;         /* rules waited in vain for more; until some come, nothing waits again */
     char container_id[129];
     char runtime[33];
     char task_id[65];
@@ -25,6 +26,7 @@ struct container_facts {
     char image[513];
     char image_id[257];
     char upperdir[513];
+    char mounts[1025]; /* bind mounts and volumes: "source:destination:mode:rw:propagation", joined by commas; those that fit */
     struct address address, address6;
     uint64_t root_dev;
     uint64_t mntns, netns, pidns;

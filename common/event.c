@@ -73,7 +73,8 @@ int event_check(const struct event *ev, size_t size)
 const char *event_kind_name(enum event_kind kind)
 {
     static const char *const names[EVENT_KIND_MAX] = { "none",   "fork",    "exec",   "exit", "uid",  "gid",       "sid", "ptrace",
-                                                       "comm",   "process", "cgroup", "sockets", "file", "flow", "container", "loss" };
+                                                       "comm",   "process", "cgroup", "sockets", "file", "flow", "container", "loss", "syscall",
+                                                       "unix",   "mount",   "module", "cpu",     "hash", "dns", "listen", "netns" };
     return (unsigned)kind < EVENT_KIND_MAX ? names[kind] : "?";
 }
 

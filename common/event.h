@@ -30,6 +30,15 @@ enum event_kind {
     EVENT_FLOW,      /* conntrack */
     EVENT_CONTAINER, /* container sensor, Docker, ECS agent: facts about a container */
     EVENT_LOSS,      /* a sensor lost events: source, count, reason */
+    EVENT_SYSCALL,   /* tracefs: a rare system call began; syscall, arg0 ... arg5 */
+    EVENT_UNIX,      /* unix_diag: pid is connected to the unix socket `path` */
+    EVENT_MOUNT,     /* a mount appeared in a container: path, mount_source, fs_type */
+    EVENT_MODULE,    /* uevent: the kernel loaded `module` */
+    EVENT_CPU,       /* control group counters: CPU time that a container used in an interval; not stored */
+    EVENT_HASH,      /* answer to a request: sha256 of the file dev, ino */
+    EVENT_DNS,       /* NFLOG: a DNS query or answer; src = who asks, dst = the server, in both directions */
+    EVENT_LISTEN,    /* sock_diag: a socket began or ceased to listen (src, sport), in network namespace nsid */
+    EVENT_NETNS,     /* our watch over a network namespace changed: netns, nsid, netns_op, reason */
     EVENT_KIND_MAX,
 };
 
@@ -44,7 +53,46 @@ enum file_op {
     FILE_OPEN,        /* opened, on marked files only */
 };
 
-enum flow_phase { FLOW_NEW = 1, FLOW_UPDATE, FLOW_END };
+enum flow_phase {
+    FLOW_NEW = 1,
+    FLOW_UPDATE,
+    FLOW_END,
+    FLOW_BURST, /* made by the pipeline: one row for many flows of one container; flows, ports, addresses say how many */
+};
+
+/* Whose flow it is, seen from the container (or, without one, from the host). */
+enum flow_direction {
+    DIRECTION_OUT = 1,
+    DIRECTION_IN,
+    DIRECTION_LOCAL, /* both ends in its own network namespace */
+};
+
+/* How the process of a flow, DNS query or listening socket is known. Only the first is certain, the others are likely. */
+enum owner_by {
+    OWNER_SOCKET = 1, /* it holds the socket */
+    OWNER_ONLY_UID,   /* the only process of the container with the packet's uid */
+    OWNER_ONLY,       /* the only process of the container but its init */
+    OWNER_RECENT,     /* the latest of the container (with that uid) to be executed or forked, just before */
+};
+
+enum dns_op { DNS_QUERY = 1, DNS_ANSWER };
+
+enum listen_phase {
+    LISTEN_PRESENT = 1, /* listened already when we first looked */
+    LISTEN_NEW,
+    LISTEN_END,
+};
+
+enum netns_op {
+    NETNS_WATCHED = 1, /* our table is there; tracks = connection tracking is ours */
+    NETNS_WITHDRAWN,   /* our tracking was taken away: the conntrack table fills up, or by configuration */
+    NETNS_REMOVED,     /* somebody else removed or changed our table */
+    NETNS_RESTORED,    /* ... and it is there again */
+    NETNS_REFUSED,     /* the table could not be made: reason */
+    NETNS_END,
+    NETNS_ADDRESS,      /* an interface has the address `src` */
+    NETNS_ADDRESS_GONE, /* ... no more; without src: all of them */
+};
 
 enum container_phase {
     CONTAINER_START = 1, /* its cgroup exists and has a first process */
@@ -71,6 +119,15 @@ enum event_source {
     SOURCE_ECS,      /* ECS agent introspection API */
     SOURCE_REQUEST,  /* answer to a question of the pipeline */
     SOURCE_STORE,    /* writer */
+    SOURCE_TRACEFS,  /* system call events of a private tracefs instance */
+    SOURCE_UNIX,     /* unix_diag */
+    SOURCE_MOUNT,    /* mountinfo of containers */
+    SOURCE_UEVENT,   /* kernel uevents */
+    SOURCE_CPU,      /* control group CPU counters */
+    SOURCE_DNS,      /* NFLOG */
+    SOURCE_LISTEN,   /* sock_diag, looked at in intervals */
+    SOURCE_NETNS,    /* watch over network namespaces */
+    SOURCE_PIPELINE, /* made by the pipeline out of other events */
 };
 
 /* A text of this event: `len` bytes at event->text + off, always followed by a NUL that is not counted. May hold NULs. */
@@ -93,6 +150,14 @@ enum event_field {
     F_CONTAINER_PHASE, F_CONTAINER_ID, F_CONTAINER_ROLE, F_RUNTIME, F_TASK_ID, F_TASK_ARN, F_CLUSTER, F_FAMILY, F_REVISION, F_SERVICE,
     F_CONTAINER_NAME, F_DOCKER_NAME, F_IMAGE, F_IMAGE_ID, F_UPPERDIR, F_ROOT_DEV, F_PRIVILEGED, F_STARTED_WALL_NS,
     F_SOURCE, F_COUNT, F_REASON,
+    F_LOGINUID, F_PGID, F_VPID, F_VPGID, F_CAP_EFFECTIVE, F_CAP_PERMITTED, F_CAP_INHERITABLE, F_LINK_TARGET, F_SHA256,
+    F_SYSCALL, F_ARG0, F_ARG1, F_ARG2, F_ARG3, F_ARG4, F_ARG5, F_MOUNT_SOURCE, F_FS_TYPE, F_MODULE, F_CPU_NS, F_INTERVAL_NS,
+    F_MOUNTS,
+    F_NEW_LIBRARY, F_LOADED,
+    F_DIRECTION, F_DOMAIN, F_OWNER, F_FLOWS, F_PORTS, F_ADDRESSES,
+    F_DNS_OP, F_DNS_ID, F_DNS_NAME, F_DNS_TYPE, F_DNS_CLASS, F_DNS_RCODE, F_DNS_ANSWERS, F_DNS_TRUNCATED, F_DNS_SIZE, F_DNS_FORWARDED, F_MESSAGES, F_NAMES,
+    F_LISTEN_PHASE, F_NETNS_OP, F_TRACKS,
+    F_BEGIN_ID,
     F_MAX,
 };
 
@@ -147,6 +212,43 @@ struct event {
     /* loss */
     uint64_t count;
     struct text reason;
+
+    /* more about the process: from /proc/PID/status and loginuid, when everything is read */
+    uint32_t loginuid; /* audit's; UINT32_MAX = unset */
+    int32_t pgid, vpid, vpgid; /* v: as its own pid namespace numbers it */
+    uint64_t cap_effective, cap_permitted, cap_inheritable;
+    /* more about the file */
+    struct text link_target; /* of a symbolic link just made */
+    struct text sha256;      /* 64 hex digits */
+    /* the system call: name without prefix, arguments as the kernel got them (pointers are of no use) */
+    struct text syscall;
+    uint64_t arg0, arg1, arg2, arg3, arg4, arg5;
+    struct text mount_source, fs_type, module;
+    uint64_t cpu_ns, interval_ns;
+    struct text mounts;
+    /* FILE_OPEN of a library that was written while its container was watched: 0 or 1 */
+    uint8_t new_library, loaded;
+
+    /* more about the flow, found by the pipeline */
+    uint8_t direction; /* enum flow_direction */
+    uint8_t owner;     /* enum owner_by: how `pid` is known */
+    struct text domain; /* the name under which this container resolved the far end; the first name asked for, not the last CNAME */
+    uint64_t flows;     /* FLOW_BURST: how many it stands for, to how many */
+    uint32_t ports, addresses;
+
+    /* the DNS message. Names as people write them: lower case as sent is kept, no dot at the end, other bytes than letters, digits, - and _
+     * as \DDD; "." for the root */
+    uint8_t dns_op, dns_rcode, dns_truncated, dns_forwarded;
+    uint16_t dns_id, dns_type, dns_class;
+    uint32_t dns_size; /* of the message (or of all that the row stands for), bytes */
+    uint32_t names;    /* made by the pipeline: one row for many messages of one container, about so many names */
+    uint64_t messages; /* ... how many */
+    struct text dns_name;    /* of the first question */
+    struct text dns_answers; /* NUL-separated "NAME TYPE TTL DATA", e.g. "www.example.com CNAME 300 a.example.net"; the answer section */
+
+    uint8_t listen_phase, netns_op;
+    uint8_t tracks; /* EVENT_NETNS: 0 or 1, flows of the namespace are tracked because of us */
+    uint64_t begin_id; /* EVENT_FLOW: row of the flow's first event that is stored; found by the pipeline */
 
     char text[];
 };

@@ -20,6 +20,7 @@ enum finding_text {
     FT_CMDLINE,  /* one shell-quoted line, escaped */
     FT_LINEAGE,  /* JSON array, nearest first: {pid, start, uid, comm, exe, cmdline} */
     FT_EVIDENCE, /* JSON object: the facts of this occurrence */
+    FT_SUPPRESSED_BY, /* name of the filter that keeps it from delivery; "" = none does */
     FT_MAX,
 };
 

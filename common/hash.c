@@ -1,5 +1,6 @@
 #include "common/hash.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <time.h>
@@ -37,7 +38,8 @@ static inline void sip_word(struct sip *s, uint64_t m)
     s->v0 ^= m;
 }
 
-static inline uint64_t load_le64(const uint8_t *p, size_t n)
+/* The bytes behind the last whole word. */
+static inline uint64_t load_rest(const uint8_t *p, size_t n)
 {
     uint64_t m = 0;
     for (size_t i = 0; i < n; i++)
@@ -53,8 +55,8 @@ uint64_t hash_bytes(const struct hash_key *key, const void *data, size_t size)
                      key->k0 ^ 0x6c7967656e657261ull, key->k1 ^ 0x7465646279746573ull };
 
     for (size_t i = 0; i < words; i++)
-        sip_word(&s, load_le64(p + 8 * i, 8));
-    sip_word(&s, (uint64_t)size << 56 | load_le64(p + 8 * words, size % 8));
+        sip_word(&s, le64toh(load_u64(p + 8 * i)));
+    sip_word(&s, (uint64_t)size << 56 | load_rest(p + 8 * words, size % 8));
     s.v2 ^= 0xff;
     for (int i = 0; i < 4; i++)
         sip_round(&s);

@@ -11,6 +11,7 @@ enum record_kind {
     RECORD_FINDING,   /* struct record_finding */
     RECORD_CONTAINER, /* struct record_container: insert or update by id */
     RECORD_HEALTH,    /* struct record_health: insert or update by component */
+    RECORD_RULE,      /* struct record_rule: insert or update by name */
 };
 
 /* Where an event belongs. Ids are row ids, given by the pipeline in order of time, never reused. */
@@ -46,7 +47,7 @@ struct record_container {
 struct health {
     char component[24];  /* "exec", "file", "flow", "docker", "writer", ... */
     char state[12];      /* "ok", "degraded", "off" */
-    char reason[192];    /* what is not covered and why; "" when ok */
+    char reason[640];    /* what is not covered and why; "" when ok: a rules file's error has its path, place and words */
     char counters[512];  /* JSON object of counters */
     uint64_t wall_ns;
 };
@@ -54,6 +55,26 @@ struct health {
 struct record_health {
     struct record head;
     struct health health;
+};
+
+/* A rule or detector that is in force, and what it did so far. */
+struct rule_status {
+    char name[192];
+    char type[96];       /* of its findings */
+    char kind[12];       /* "rule", "detector" */
+    char state[16];      /* "armed", "partly armed", "inert", "disabled" */
+    char reason[320];    /* why not armed; "" */
+    char file[256];      /* "" for detectors */
+    char tags[256];      /* separated by blanks */
+    uint32_t line;
+    uint8_t severity;    /* enum severity */
+    uint64_t evaluations, hits, cost_ns; /* since it was loaded */
+    uint64_t loaded_wall_ns, wall_ns;    /* rows of earlier loads leave when a later one comes */
+};
+
+struct record_rule {
+    struct record head;
+    struct rule_status rule;
 };
 
 #endif

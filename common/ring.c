@@ -6,6 +6,7 @@
 /* Each record starts with its length word (payload bytes); WRAP fills the end of the buffer. Records are 8-aligned, so
  * one length word always fits before the end. */
 #define WRAP UINT64_MAX
+#define PAGE 4096
 
 static size_t align8(size_t n)
 {
@@ -19,6 +20,7 @@ int ring_init(struct ring *ring, size_t size)
         return -ENOMEM;
     ring->data = data;
     ring->size = size;
+    ring->spread = false;
     atomic_init(&ring->head, 0);
     atomic_init(&ring->tail, 0);
     return 0;
@@ -31,11 +33,25 @@ void ring_fini(struct ring *ring)
     ring->data = NULL;
 }
 
-/* Where the next record of `need` bytes (length word included) starts; skips the buffer's end if it does not fit. */
-static size_t place(const struct ring *ring, size_t tail, size_t need)
+/* An empty ring holds nothing: what a burst has touched goes back to the kernel. */
+static void give_back(struct ring *ring, size_t keep)
 {
-    size_t to_end = ring->size - (tail & (ring->size - 1));
-    return need <= to_end ? tail : tail + to_end;
+    if (ring->spread)
+        madvise(ring->data + keep, ring->size - keep, MADV_DONTNEED);
+    ring->spread = false;
+}
+
+/* Where the next record of `need` bytes (length word included) starts; skips the buffer's end if it does not fit. An empty ring begins anew once a
+ * quarter of it was used, so that its other pages stay untouched until a burst needs them. `keep_free` is the least that must be left then. */
+static size_t place(struct ring *ring, size_t head, size_t tail, size_t need, size_t keep_free)
+{
+    size_t at = tail & (ring->size - 1), to_end = ring->size - at, keep = ring->size / 4 + PAGE;
+    bool begins_anew = head == tail && at >= ring->size / 4 && need + keep_free <= at;
+    if (begins_anew)
+        give_back(ring, keep);
+    bool skips = begins_anew || need > to_end;
+    ring->spread |= ring->size >= 16 * PAGE && (skips ? 0 : at) + need > keep;
+    return skips ? tail + to_end : tail;
 }
 
 void *ring_reserve(struct ring *ring, size_t size, size_t keep_free)
@@ -43,7 +59,7 @@ void *ring_reserve(struct ring *ring, size_t size, size_t keep_free)
     size_t need = align8(size) + 8;
     size_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
     size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    size_t start = place(ring, tail, need);
+    size_t start = place(ring, head, tail, need, keep_free);
     if (start + need - head + keep_free > ring->size)
         return NULL;
     if (start != tail)

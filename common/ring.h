@@ -13,9 +13,11 @@ struct ring {
     size_t size; /* power of two */
     _Alignas(64) _Atomic size_t head; /* next byte to read; the consumer's */
     _Alignas(64) _Atomic size_t tail; /* next byte to write; the producer's */
+    bool spread; /* the producer's: more than the first quarter was written since the rest was given back */
 };
 
-/* 0 or -ENOMEM. `size` is a power of two. Memory is touched only as it is used. */
+/* 0 or -ENOMEM. `size` is a power of two. Memory is touched only as it is used: by a consumer that keeps up, the first quarter;
+ * what a burst needed beyond is given back to the kernel. */
 int ring_init(struct ring *ring, size_t size);
 void ring_fini(struct ring *ring);
 

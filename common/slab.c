@@ -4,22 +4,36 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* A free block; it lies in the block itself. */
+struct slab_block {
+    struct slab_block *next, *before;
+};
+
+static void *zeroed(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
 int slab_init(struct slab *slab, size_t arena_bytes)
 {
     memset(slab, 0, sizeof *slab);
-    void *arena = mmap(NULL, arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (arena == MAP_FAILED)
-        return -ENOMEM;
-    slab->arena = arena;
-    slab->size = arena_bytes;
-    return 0;
+    slab->size = arena_bytes / SLAB_MAX * SLAB_MAX;
+    slab->arena = zeroed(slab->size);
+    slab->free_class = zeroed(slab->size / SLAB_MIN);
+    if (slab->arena && slab->free_class)
+        return 0;
+    slab_fini(slab);
+    return -ENOMEM;
 }
 
 void slab_fini(struct slab *slab)
 {
     if (slab->arena)
         munmap(slab->arena, slab->size);
-    slab->arena = NULL;
+    if (slab->free_class)
+        munmap(slab->free_class, slab->size / SLAB_MIN);
+    slab->arena = slab->free_class = NULL;
 }
 
 static int class_of(size_t size)
@@ -30,36 +44,67 @@ static int class_of(size_t size)
     return c;
 }
 
-static void *pop(struct slab *slab, int c, size_t *size)
+static void push(struct slab *slab, size_t at, int c)
 {
-    void *block = slab->free[c];
-    if (!block)
-        return NULL;
-    memcpy(&slab->free[c], block, sizeof(void *)); /* a free block starts with the next one */
-    *size = SLAB_MIN << c;
-    return block;
+    struct slab_block *block = (void *)(slab->arena + at);
+    *block = (struct slab_block){ .next = slab->free[c] };
+    if (block->next)
+        block->next->before = block;
+    slab->free[c] = block;
+    slab->free_class[at / SLAB_MIN] = (uint8_t)(c + 1);
+}
+
+static size_t drop(struct slab *slab, struct slab_block *block, int c)
+{
+    size_t at = (size_t)((uint8_t *)block - slab->arena);
+    if (block->before)
+        block->before->next = block->next;
+    else
+        slab->free[c] = block->next;
+    if (block->next)
+        block->next->before = block->before;
+    slab->free_class[at / SLAB_MIN] = 0;
+    return at;
 }
 
 void *slab_take(struct slab *slab, size_t *size)
 {
-    int c = class_of(*size);
-    if (c == SLAB_CLASSES)
+    const int wanted = class_of(*size);
+    size_t at;
+    int c = wanted;
+    if (wanted == SLAB_CLASSES)
         return NULL;
-    void *block = pop(slab, c, size);
-    size_t bytes = SLAB_MIN << c;
-    if (!block && slab->size - slab->used >= bytes) {
-        block = slab->arena + slab->used;
-        slab->used += bytes;
-        *size = bytes;
+    while (c < SLAB_CLASSES && !slab->free[c])
+        c++;
+    if (c < SLAB_CLASSES) {
+        at = drop(slab, slab->free[c], c);
+    } else if (slab->begun < slab->size) {
+        c = SLAB_CLASSES - 1;
+        at = slab->begun;
+        slab->begun += SLAB_MAX;
+    } else {
+        return NULL;
     }
-    while (!block && ++c < SLAB_CLASSES) /* better a block too large than none */
-        block = pop(slab, c, size);
-    return block;
+    while (c > wanted) { /* the second half stays free */
+        c--;
+        push(slab, at + (SLAB_MIN << c), c);
+    }
+    *size = SLAB_MIN << wanted;
+    slab->used += *size;
+    return slab->arena + at;
 }
 
 void slab_give(struct slab *slab, void *block, size_t size)
 {
+    size_t at = (size_t)((uint8_t *)block - slab->arena);
     int c = class_of(size);
-    memcpy(block, &slab->free[c], sizeof(void *));
-    slab->free[c] = block;
+    slab->used -= size;
+    for (; c < SLAB_CLASSES - 1; c++) {
+        size_t buddy = at ^ (SLAB_MIN << c);
+        if (slab->free_class[buddy / SLAB_MIN] != c + 1)
+            break;
+        drop(slab, (void *)(slab->arena + buddy), c);
+        at &= ~(size_t)(SLAB_MIN << c);
+    }
+    push(slab, at, c);
 }

@@ -14,21 +14,22 @@ fail()
 packages_of()
 {
     case $1-$2 in
-    apt-run) echo gcc make autoconf automake pkg-config libc6-dev libuv1-dev libmnl-dev libnl-3-dev libnl-route-3-dev libsqlite3-dev \
-        libcurl4-openssl-dev libssl-dev libjansson-dev libyaml-dev libcap-dev libsystemd-dev ca-certificates procps ;;
+    apt-run) echo gcc make autoconf automake pkg-config libc6-dev libuv1-dev libmnl-dev libnftables-dev libnl-3-dev libnl-route-3-dev libsqlite3-dev \
+        libcurl4-openssl-dev libssl-dev libjansson-dev libyaml-dev libpcre2-dev libexpat1-dev libcap-dev libsystemd-dev ca-certificates procps ;;
     apt-test) packages_of apt run
         echo binutils libcmocka-dev python3 python3-pytest sqlite3 openssl nginx=nginx-light dockerd=docker.io busybox-static iproute2 \
-            iptables nftables conntrack util-linux forkstat extrace scdoc ;;
+            iptables nftables conntrack dnsmasq=dnsmasq-base nmap util-linux forkstat extrace scdoc \
+            cron curl gettext-base gosu logrotate postgresql redis-server ;;
     apt-package) packages_of apt run
         echo xz-utils dpkg-dev rpm busybox-static systemd-sysusers=systemd systemd-container dbus scdoc ;;
     apt-fuzz) packages_of apt run
         echo clang libclang-rt-dev llvm ;;
     apt-lint) echo shellcheck cppcheck ;;
-    dnf-run) echo gcc make autoconf automake pkgconf-pkg-config glibc-devel libuv-devel libmnl-devel libnl3-devel sqlite-devel \
-        libcurl-devel openssl-devel jansson-devel libyaml-devel libcap-devel systemd-devel ca-certificates procps-ng ;;
+    dnf-run) echo gcc make autoconf automake pkgconf-pkg-config glibc-devel libuv-devel libmnl-devel nftables-devel libnl3-devel sqlite-devel \
+        libcurl-devel openssl-devel jansson-devel libyaml-devel pcre2-devel expat-devel libcap-devel systemd-devel ca-certificates procps-ng ;;
     dnf-test) packages_of dnf run
         echo binutils libcmocka-devel python3 python3-pytest sqlite openssl nginx dockerd=docker iproute iptables=iptables-nft nftables \
-            conntrack-tools util-linux ;;
+            conntrack-tools dnsmasq nmap util-linux glibc-static ;;
     dnf-package) packages_of dnf run
         echo xz rpm-build ;;
     dnf-fuzz) packages_of dnf run

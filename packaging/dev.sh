@@ -62,6 +62,22 @@ no_agent()
     ! agent_pid >/dev/null
 }
 
+# The rules, threat lists and sequences of the checkout instead of the installed ones, unless the host has a configuration.
+dev_config()
+{
+    config=/etc/ecsguard/ecsguard.yaml
+    [ -e "$config" ] && return
+    config=$(realpath "$build")/dev.yaml
+    cat >"$config" <<END
+intel:
+  shipped_dir: $PWD/agent/intel
+rules:
+  shipped_dir: $PWD/agent/rules
+sequences:
+  shipped: $PWD/agent/rules/sequences/sequences.yaml
+END
+}
+
 run()
 {
     [ "$(id -u)" = 0 ] || fail "the agent must run as root (fanotify, process events, conntrack)"
@@ -71,18 +87,21 @@ run()
     packaging/deps.sh run
     build_tree
     [ -d /var/lib/ecsguard ] || install -d -m 0750 /var/lib/ecsguard
-    setsid "$build/ecsguardd" </dev/null >"$log" 2>&1 &
+    dev_config
+    setsid "$build/ecsguardd" --config "$config" </dev/null >"$log" 2>&1 &
     started=$!
     wait_until 30 ready_or_gone || fail "the agent (pid $started) is not ready after 30 s; its log: $log"
     if ! grep -q "$ready_line" "$log"; then
         tail -n 20 "$log" >&2
         fail "the agent ended; its log: $log"
     fi
+    ctl="$build/ecsguardctl --config $config"
     cat <<END
 
 ecsguardd runs (pid $(agent_pid || echo "$started")).
-  findings   $build/ecsguardctl findings
-  state      $build/ecsguardctl status
+  findings   $ctl findings
+  state      $ctl status
+  rules      $ctl rules list
   database   /var/lib/ecsguard/ecsguard.db   (sqlite3 /var/lib/ecsguard/ecsguard.db 'select * from findings')
   log        $log
   stop it    packaging/dev.sh stop
@@ -91,10 +110,10 @@ END
 
 stop()
 {
-    pid=$(agent_pid) || { echo "no agent is running"; return; }
-    kill -TERM "$pid"
-    wait_until 20 no_agent || fail "the agent (pid $pid) has not ended after 20 s; its log: $log"
-    echo "the agent (pid $pid) has ended"
+    running=$(agent_pid) || { echo "no agent is running"; return; }
+    kill -TERM "$running"
+    wait_until 20 no_agent || fail "the agent (pid $running) has not ended after 20 s; its log: $log"
+    echo "the agent (pid $running) has ended"
 }
 
 test_all()

@@ -17,6 +17,37 @@ struct query {
     union event_buffer buffer;              /* the event being given to a callback */
 };
 
+static bool network_parse(const char *text, struct address *a, unsigned *bits)
+{
+    char address[46];
+    size_t n = strcspn(text, "/");
+    uint64_t length;
+    if (n >= sizeof address || !text_copy(address, sizeof address, text, n) || address_parse(address, a))
+        return false;
+    *bits = a->family == 6 ? 128 : 32;
+    if (!text[n])
+        return true;
+    if (text_to_u64(text + n + 1, strlen(text + n + 1), &length) || length > *bits)
+        return false;
+    *bits = (unsigned)length;
+    return true;
+}
+
+/* in_network(address, network): is the address in "10.0.0.0/8"? NULL for what is no address or network. */
+static void in_network(sqlite3_context *context, int n_values, sqlite3_value **values)
+{
+    const char *text = (const char *)sqlite3_value_text(values[0]), *of = (const char *)sqlite3_value_text(values[1]);
+    struct address a, network;
+    unsigned bits;
+    (void)n_values;
+    if (!text || !of || address_parse(text, &a) || !network_parse(of, &network, &bits))
+        return;
+    bool inside = a.family == network.family && !memcmp(a.bytes, network.bytes, bits / 8);
+    if (inside && bits % 8)
+        inside = !((a.bytes[bits / 8] ^ network.bytes[bits / 8]) >> (8 - bits % 8));
+    sqlite3_result_int(context, inside);
+}
+
 int query_open(struct query **query, const char *path, char *why, size_t size)
 {
     if (access(path, R_OK) < 0) {
@@ -44,6 +75,7 @@ int query_open(struct query **query, const char *path, char *why, size_t size)
         query_close(q);
         return r;
     }
+    sqlite3_create_function_v2(q->db, "in_network", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, in_network, NULL, NULL, NULL);
     sqlite3_exec(q->db, "PRAGMA cache_size=-2048; PRAGMA trusted_schema=OFF", NULL, NULL, NULL);
     *query = q;
     return 0;
@@ -123,7 +155,7 @@ int query_rows(struct query *q, const char *sql, const struct query_value *value
 int query_findings_since(struct query *q, int64_t revision, int limit, query_row_fn *row, void *arg)
 {
     const struct query_value values[] = { { NULL, revision }, { NULL, limit } };
-    return query_rows(q, "SELECT * FROM findings WHERE revision > ?1 ORDER BY revision LIMIT ?2", values, 2, row, arg);
+    return query_rows(q, "SELECT * FROM findings WHERE revision > ?1 AND status <> 'suppressed' ORDER BY revision LIMIT ?2", values, 2, row, arg);
 }
 
 int query_health(struct query *q, query_row_fn *row, void *arg)

@@ -37,10 +37,10 @@ struct query_value {
 typedef int query_row_fn(void *arg, const struct query_row *row);
 typedef int query_event_fn(void *arg, const struct stamp *stamp, const struct event *ev);
 
-/* Runs one SELECT with its parameters ?1, ?2, ... 0 or -errno. */
+/* Runs one SELECT with its parameters ?1, ?2, ... 0 or -errno. It may call in_network(address, '10.0.0.0/8'). */
 int query_rows(struct query *q, const char *sql, const struct query_value *values, int n_values, query_row_fn *row, void *arg);
 
-/* Rows of the view `findings` with a revision above `revision`, in order of revision, at most `limit`. */
+/* Rows of the view `findings` that are not suppressed with a revision above `revision`, in order of revision, at most `limit`. */
 int query_findings_since(struct query *q, int64_t revision, int limit, query_row_fn *row, void *arg);
 
 /* Rows of the views `health` and `containers`. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/dns_code.h"
 #include "common/finding.h"
 #include "common/hash.h"
 #include "common/text.h"
@@ -15,7 +16,8 @@ const struct schema_family schema_families[SCHEMA_FAMILIES] = {
     { "process_event", K(FORK) | K(EXEC) | K(EXIT) | K(UID) | K(GID) | K(SID) | K(PTRACE) | K(COMM) | K(PROCESS) | K(CGROUP) | K(SOCKETS) },
     { "file_event", K(FILE) },
     { "flow_event", K(FLOW) },
-    { "other_event", K(CONTAINER) | K(LOSS) },
+    { "dns_event", K(DNS) },
+    { "other_event", K(CONTAINER) | K(LOSS) | K(SYSCALL) | K(UNIX) | K(MOUNT) | K(MODULE) | K(CPU) | K(HASH) | K(LISTEN) | K(NETNS) },
 };
 
 /* Step N brings a database from version N to N + 1. Never change one that was released: append. Columns of events need no step. */
@@ -39,6 +41,11 @@ static const char *const migrations[] = {
     "CREATE INDEX evidence_by_finding ON finding_evidence (finding);"
     "CREATE TABLE component_health (component TEXT PRIMARY KEY, state TEXT NOT NULL, reason TEXT, counters TEXT, updated INTEGER NOT NULL)"
     " STRICT, WITHOUT ROWID;",
+    "CREATE TABLE rule_status (name TEXT NOT NULL, kind TEXT NOT NULL, type TEXT, severity INTEGER NOT NULL, state TEXT NOT NULL,"
+    " reason TEXT, file TEXT, line INTEGER, tags TEXT, evaluations INTEGER, hits INTEGER, cost INTEGER, loaded INTEGER NOT NULL,"
+    " updated INTEGER NOT NULL, PRIMARY KEY (name, kind)) STRICT, WITHOUT ROWID;",
+    /* the filter that keeps a finding of status 'suppressed' from delivery */
+    "ALTER TABLE finding ADD COLUMN suppressed_by TEXT",
 };
 
 int schema_version(void)
@@ -202,6 +209,7 @@ static const struct {
     { F_PID, 0 }, { F_PPID, 0 }, { F_UID, 1 }, { F_COMM, 1 }, { F_EXE, 1 }, { F_CMDLINE, 1 }, { F_PATH, 0 }, { F_FILE_OP, 0 },
     { F_FLOW_PHASE, 0 }, { F_PROTO, 0 }, { F_SRC, 0 }, { F_SPORT, 0 }, { F_DST, 0 }, { F_DPORT, 0 }, { F_TARGET_PID, 0 },
     { F_EXIT_CODE, 0 }, { F_EXIT_SIGNAL, 0 }, { F_CONTAINER_PHASE, 0 }, { F_SOURCE, 0 }, { F_COUNT, 0 }, { F_REASON, 0 },
+    { F_SYSCALL, 0 }, { F_MODULE, 0 }, { F_MOUNT_SOURCE, 0 }, { F_FS_TYPE, 0 }, { F_SHA256, 0 },
 };
 
 /* Each member of the union must give a column the same affinity, or SQLite (3.39 and later) sorts the whole union for ORDER BY id. */
@@ -257,7 +265,7 @@ static void put_findings_view(struct text_out *out)
              "c.image AS image,f.pid AS pid,f.exe AS exe,f.cmdline AS cmdline," USER("f.uid") " AS user,f.uid AS uid,f.comm AS comm,"
              "f.advice AS advice,f.mitre AS mitre,c.task_id AS task_id,c.task_revision AS task_revision,c.service AS service,"
              "c.image_id AS image_id,f.revision AS revision,f.event_id AS event_id,f.exec_id AS exec_id,"
-             "f.evidence_dropped AS evidence_dropped,"
+             "f.evidence_dropped AS evidence_dropped,f.suppressed_by AS suppressed_by,"
              "(SELECT v.lineage FROM finding_evidence v WHERE v.finding=f.number ORDER BY v.id DESC LIMIT 1) AS lineage,"
              "(SELECT v.evidence FROM finding_evidence v WHERE v.finding=f.number ORDER BY v.id DESC LIMIT 1) AS evidence"
              " FROM finding f LEFT JOIN container c ON c.id=f.container;");
@@ -280,34 +288,35 @@ static void put_processes_view(struct text_out *out)
                     "%s AS started,%s AS exited,x.exit_code AS exit_code,x.exit_signal AS exit_signal,nullif(p.parent_id,0) AS parent_id,"
                     "q.pid AS parent_pid,q.comm AS parent_comm,q.exe AS parent_exe,%s AS parent_cmdline,%s"
                     " FROM process_event p LEFT JOIN process_event q ON q.id=p.parent_id"
-                    " LEFT JOIN process_event x ON x.id=(SELECT min(e.id) FROM process_event e WHERE e.kind=%d AND e.exec_id=p.id AND e.pid=p.pid)"
+                    " LEFT JOIN process_event x ON x.id=(SELECT min(e.id) FROM process_event e WHERE e.kind=%d AND e.exec_id=p.id AND "
+                    "e.pid=p.pid)"
                     " LEFT JOIN container c ON c.id=p.container WHERE p.kind IN (%d,%d);",
                     USER("p.uid"), LINE("p.cmdline"), ISO("p.start"), ISO("x.time"), LINE("q.cmdline"), IDENTITY, EVENT_EXIT, EVENT_EXEC,
                     EVENT_PROCESS);
 }
 
-/* No index holds flow ids (they are random: an index would cost more than the rows), so this view sorts. A flow is cut where its id is
- * used again: at a begin, or after an end. */
+/* A flow's later rows point to its first by begin_id, which an index finds: flows are young when they change and mostly when they end, so the
+ * index grows at its right (one of flow ids, which are random, would cost more than the rows). */
 static void put_flows_view(struct text_out *out)
 {
-    text_out_printf(out,
-                    "CREATE VIEW flows AS WITH r AS (SELECT id,flow_id,phase=%d OR coalesce(lag(phase) OVER w,%d)=%d AS begins"
-                    " FROM flow_event WINDOW w AS (PARTITION BY flow_id ORDER BY id)),"
-                    "s AS (SELECT id,flow_id,sum(begins) OVER (PARTITION BY flow_id ORDER BY id) AS n FROM r),"
-                    "g AS (SELECT min(id) AS first_id,max(id) AS last_id FROM s GROUP BY flow_id,n) ",
-                    FLOW_NEW, FLOW_END, FLOW_END);
-    text_out_printf(out,
-                    "SELECT b.id AS id,b.flow_id AS flow_id,%s AS begin,CASE e.phase WHEN %d THEN %s END AS end,"
-                    "CASE e.phase WHEN %d THEN (e.time-b.time)/1000000 END AS duration_ms,b.proto AS proto,b.src AS src,b.sport AS sport,"
-                    "b.dst AS dst,b.dport AS dport,coalesce(e.reply_src,b.reply_src) AS reply_src,coalesce(e.reply_sport,b.reply_sport)"
-                    " AS reply_sport,coalesce(e.reply_dst,b.reply_dst) AS reply_dst,coalesce(e.reply_dport,b.reply_dport) AS reply_dport,"
-                    "coalesce(e.bytes_out,b.bytes_out) AS bytes_out,coalesce(e.bytes_in,b.bytes_in) AS bytes_in,"
-                    "coalesce(e.packets_out,b.packets_out) AS packets_out,coalesce(e.packets_in,b.packets_in) AS packets_in,"
-                    "coalesce(b.pid,e.pid,x.pid) AS pid,x.comm AS comm,x.exe AS exe,%s AS cmdline,%s"
-                    " FROM g JOIN flow_event b ON b.id=g.first_id JOIN flow_event e ON e.id=g.last_id"
-                    " LEFT JOIN process_event x ON x.id=coalesce(nullif(b.exec_id,0),e.exec_id)"
-                    " LEFT JOIN container c ON c.id=coalesce(nullif(b.container,0),e.container);",
-                    ISO("b.time"), FLOW_END, ISO("e.time"), FLOW_END, LINE("x.cmdline"), IDENTITY);
+    text_out_printf(out, "CREATE VIEW flows AS SELECT b.id AS id,b.flow_id AS flow_id,%s AS begin,CASE coalesce(e.phase,b.phase) WHEN %d THEN %s END"
+                    " AS end,CASE e.phase WHEN %d THEN (e.time-b.time)/1000000 END AS duration_ms,", ISO("b.time"), FLOW_END,
+                    ISO("coalesce(e.time,b.time)"), FLOW_END);
+    put_names(out, "coalesce(e.phase,b.phase)", event_fields[F_FLOW_PHASE].names);
+    put(out, " AS phase,");
+    put_names(out, "coalesce(e.direction,b.direction)", event_fields[F_DIRECTION].names);
+    put(out, " AS direction,b.proto AS proto,b.src AS src,b.sport AS sport,b.dst AS dst,b.dport AS dport,coalesce(e.domain,b.domain) AS domain,"
+             "coalesce(e.reply_src,b.reply_src) AS reply_src,coalesce(e.reply_sport,b.reply_sport) AS reply_sport,"
+             "coalesce(e.reply_dst,b.reply_dst) AS reply_dst,coalesce(e.reply_dport,b.reply_dport) AS reply_dport,"
+             "coalesce(e.bytes_out,b.bytes_out) AS bytes_out,coalesce(e.bytes_in,b.bytes_in) AS bytes_in,"
+             "coalesce(e.packets_out,b.packets_out) AS packets_out,coalesce(e.packets_in,b.packets_in) AS packets_in,"
+             "coalesce(b.flows,1) AS flows,b.ports AS ports,b.addresses AS addresses,coalesce(e.pid,b.pid) AS pid,");
+    put_names(out, "coalesce(e.owner,b.owner)", event_fields[F_OWNER].names);
+    text_out_printf(out, " AS owner,x.comm AS comm,x.exe AS exe,%s AS cmdline,%s"
+                    " FROM flow_event b LEFT JOIN flow_event e ON e.id=(SELECT max(l.id) FROM flow_event l WHERE l.begin_id=b.id)"
+                    " LEFT JOIN process_event x ON x.id=coalesce(nullif(e.exec_id,0),b.exec_id)"
+                    " LEFT JOIN container c ON c.id=coalesce(nullif(e.container,0),b.container) WHERE b.begin_id IS NULL;",
+                    LINE("x.cmdline"), IDENTITY);
 }
 
 /* The newest row of each container. A container that was last seen in an earlier run of the agent may have ended unseen. */
@@ -333,14 +342,49 @@ static void put_containers_view(struct text_out *out)
              " WHERE NOT EXISTS (SELECT 1 FROM container n WHERE n.container_id=c.container_id AND n.id>c.id);");
 }
 
+static void put_codes(struct text_out *out, const char *expression, const struct dns_code *codes, size_t n, const char *other)
+{
+    text_out_printf(out, "CASE %s", expression);
+    for (size_t i = 0; i < n; i++)
+        text_out_printf(out, " WHEN %u THEN '%s'", codes[i].number, codes[i].name);
+    text_out_printf(out, " ELSE '%s'||%s END", other, expression);
+}
+
+/* Records, each with \x00 behind it as stored, in one line. */
+#define RECORDS(x) "rtrim(replace(replace(replace(" x ",'\\\\',char(1)),'\\x00','; '),char(1),'\\\\'),'; ')"
+
+static void put_dns_view(struct text_out *out)
+{
+    put(out, "CREATE VIEW dns AS SELECT d.id AS id," ISO("d.time") " AS time,");
+    put_names(out, "d.dns_op", event_fields[F_DNS_OP].names);
+    put(out, " AS op,d.dns_name AS name,");
+    put_codes(out, "d.dns_type", dns_types, n_dns_types, "TYPE");
+    put(out, " AS type,");
+    put_codes(out, "d.dns_rcode", dns_rcodes, n_dns_rcodes, "RCODE");
+    put(out, " AS rcode," RECORDS("d.dns_answers") " AS answer,d.dns_class AS class,d.dns_truncated AS truncated,d.dns_size AS size,"
+             "ifnull(d.messages,1) AS messages,d.names AS names,"
+             "d.dns_id AS dns_id,ifnull(d.dns_forwarded,0) AS forwarded,d.pid AS pid,x.comm AS comm,x.exe AS exe,");
+    text_out_printf(out, LINE("x.cmdline") " AS cmdline,");
+    put_names(out, "d.owner", event_fields[F_OWNER].names);
+    put(out, " AS owner,d.uid AS uid,CASE d.proto WHEN 17 THEN 'udp' WHEN 6 THEN 'tcp' END AS proto,d.src AS src,d.sport AS sport,d.dst AS server,"
+             "nullif(d.exec_id,0) AS exec_id," IDENTITY
+             " FROM dns_event d LEFT JOIN process_event x ON x.id=d.exec_id LEFT JOIN container c ON c.id=d.container;");
+}
+
 static void put_other_views(struct text_out *out)
 {
-    put(out, "CREATE VIEW dns AS SELECT NULL AS id,NULL AS time,NULL AS name,NULL AS type,NULL AS answer,NULL AS rcode,NULL AS pid,"
-             "NULL AS exe,NULL AS src,NULL AS server," IDENTITY " FROM container c WHERE 0;");
     put(out, "CREATE VIEW health AS SELECT component,state,reason,counters," ISO("updated") " AS updated FROM component_health;");
 }
 
-static const char *const views[] = { "findings", "events", "processes", "flows", "dns", "containers", "evidence", "health" };
+static void put_rules_view(struct text_out *out)
+{
+    put(out, "CREATE VIEW rules AS SELECT name,kind,type,");
+    put_severity(out, "severity");
+    put(out, " AS severity,state,reason,file,nullif(line,0) AS line,tags,evaluations,hits,cost AS cost_ns," ISO("loaded") " AS loaded,"
+             ISO("updated") " AS updated FROM rule_status;");
+}
+
+static const char *const views[] = { "rules", "findings", "events", "processes", "flows", "dns", "containers", "evidence", "health" };
 
 /* Makes the views anew when their text changed: they hold no data, so this is their migration. */
 static int views_sync(sqlite3 *db, struct text_out *sql)
@@ -348,8 +392,10 @@ static int views_sync(sqlite3 *db, struct text_out *sql)
     char print[33], known[128];
     put_findings_view(sql);
     put_events_view(sql);
+    put_rules_view(sql);
     put_processes_view(sql);
     put_flows_view(sql);
+    put_dns_view(sql);
     put_other_views(sql);
     put_containers_view(sql);
     put_evidence_view(sql);
@@ -381,6 +427,7 @@ static int migrate(sqlite3 *db, struct text_out *sql)
     if (rc == SQLITE_OK) {
         /* How `processes` finds the end of a process. Image rows are young when their processes end: the index grows at its right. */
         text_out_printf(sql, "CREATE INDEX IF NOT EXISTS process_exit ON process_event (exec_id, pid) WHERE kind = %d;", EVENT_EXIT);
+        text_out_printf(sql, "CREATE INDEX IF NOT EXISTS flow_later ON flow_event (begin_id) WHERE begin_id IS NOT NULL;");
         if (schema_number(db, "PRAGMA user_version", 0) != schema_version()) /* nothing is written when nothing changed: disks fill up */
             text_out_printf(sql, "PRAGMA application_id = %d; PRAGMA user_version = %d;", SCHEMA_APPLICATION_ID, schema_version());
         rc = sqlite3_exec(db, sql->buf, NULL, NULL, NULL);

@@ -18,7 +18,7 @@ struct schema_family {
     uint32_t kinds; /* bit per event_kind */
 };
 
-enum { SCHEMA_FAMILIES = 4 };
+enum { SCHEMA_FAMILIES = 5 };
 extern const struct schema_family schema_families[SCHEMA_FAMILIES];
 
 /* Index in schema_families. */

@@ -30,7 +30,8 @@ struct event_insert {
 struct store {
     sqlite3 *db;
     struct event_insert events[EVENT_KIND_MAX];
-    sqlite3_stmt *begin, *commit, *rollback, *finding, *evidence, *container, *health, *label, *page_count, *freelist_count;
+    sqlite3_stmt *begin, *commit, *rollback, *finding, *evidence, *container, *health, *rule, *old_rules, *label, *page_count, *freelist_count;
+    uint64_t rules_loaded_ns; /* of the rows that stand in rule_status */
     uint64_t max_bytes, event_ns, finding_ns;
     int64_t run;
     int64_t revision, revision_before; /* now, and when the transaction began */
@@ -140,13 +141,16 @@ static int prepare_event(struct store *s, enum event_kind kind)
 
 static const char finding_sql[] =
     "INSERT INTO finding(id,type,rule,severity,title,description,advice,mitre,status,count,first_seen,last_seen,host,container,"
-    "event_id,exec_id,pid,uid,comm,exe,cmdline,revision,evidence_kept,evidence_dropped)"
-    " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,'open',1,?9,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,1,0)"
+    "event_id,exec_id,pid,uid,comm,exe,cmdline,revision,evidence_kept,evidence_dropped,suppressed_by)"
+    " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,iif(?21 IS NULL,'open','suppressed'),1,?9,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,1,0,?21)"
     " ON CONFLICT(id) DO UPDATE SET count=count+1,first_seen=min(first_seen,excluded.first_seen),"
     "last_seen=max(last_seen,excluded.last_seen),container=excluded.container,"
     "title=iif(excluded.severity>severity,excluded.title,title),"
     "description=iif(excluded.severity>severity,excluded.description,description),severity=max(severity,excluded.severity),"
-    "revision=excluded.revision,evidence_kept=evidence_kept+(evidence_kept<?20),evidence_dropped=evidence_dropped+(evidence_kept>=?20)"
+    /* What was open stays open, or a suppressed repeat could hide it; but such a repeat is no news to deliver. */
+    "revision=iif(status='open' AND excluded.status='suppressed',revision,excluded.revision),"
+    "status=iif(status='open','open',excluded.status),suppressed_by=iif(status='open',NULL,excluded.suppressed_by),"
+    "evidence_kept=evidence_kept+(evidence_kept<?20),evidence_dropped=evidence_dropped+(evidence_kept>=?20)"
     " RETURNING number,count,evidence_dropped";
 
 static const char evidence_sql[] =
@@ -176,6 +180,9 @@ static int prepare_all(struct store *s)
         { &s->evidence, evidence_sql },
         { &s->container, container_sql },
         { &s->health, "INSERT OR REPLACE INTO component_health(component,state,reason,counters,updated) VALUES(?,?,?,?,?)" },
+        { &s->rule, "INSERT OR REPLACE INTO rule_status(name,kind,type,severity,state,reason,file,line,tags,evaluations,hits,cost,loaded,updated)"
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)" },
+        { &s->old_rules, "DELETE FROM rule_status WHERE loaded<>?" },
         { &s->label, "SELECT coalesce(task_id,''),coalesce(container_name,docker_name,substr(container_id,1,12),'') FROM container WHERE id=?" },
         { &s->page_count, "PRAGMA page_count" },
         { &s->freelist_count, "PRAGMA freelist_count" },
@@ -382,6 +389,7 @@ int store_begin(struct store *s)
 
 void store_rollback(struct store *s)
 {
+    s->rules_loaded_ns = 0;
     if (!sqlite3_get_autocommit(s->db))
         run(s->rollback);
     s->revision = s->revision_before;
@@ -606,6 +614,10 @@ static void bind_finding(struct store *s, sqlite3_stmt *stmt, const struct findi
     bind_clean(s, stmt, 18, finding_get(f, FT_CMDLINE));
     sqlite3_bind_int64(stmt, 19, s->revision + 1);
     sqlite3_bind_int(stmt, 20, LIMIT_EVIDENCE_PER_FINDING);
+    if (finding_get(f, FT_SUPPRESSED_BY)[0])
+        bind_clean(s, stmt, 21, finding_get(f, FT_SUPPRESSED_BY));
+    else
+        sqlite3_bind_null(stmt, 21);
 }
 
 int store_finding(struct store *s, const struct finding *f, uint64_t *count)
@@ -680,6 +692,46 @@ int store_health(struct store *s, const struct health *h)
     bind_clean(s, stmt, 3, h->reason);
     bind_clean(s, stmt, 4, h->counters);
     sqlite3_bind_int64(stmt, 5, (int64_t)h->wall_ns);
+    return run(stmt);
+}
+
+static void bind_bounded(struct store *s, sqlite3_stmt *stmt, int column, const char *text, size_t size)
+{
+    bind_escaped(s, stmt, column, text, strnlen(text, size));
+}
+
+static int drop_old_rules(struct store *s, uint64_t loaded_wall_ns)
+{
+    if (s->rules_loaded_ns == loaded_wall_ns)
+        return 0;
+    sqlite3_bind_int64(s->old_rules, 1, (int64_t)loaded_wall_ns);
+    int r = run(s->old_rules);
+    if (!r)
+        s->rules_loaded_ns = loaded_wall_ns;
+    return r;
+}
+
+int store_rule(struct store *s, const struct rule_status *rule)
+{
+    sqlite3_stmt *stmt = s->rule;
+    int r = drop_old_rules(s, rule->loaded_wall_ns);
+    if (r)
+        return r;
+    s->arena_used = 0;
+    bind_bounded(s, stmt, 1, rule->name, sizeof rule->name);
+    bind_bounded(s, stmt, 2, rule->kind, sizeof rule->kind);
+    bind_bounded(s, stmt, 3, rule->type, sizeof rule->type);
+    sqlite3_bind_int(stmt, 4, rule->severity);
+    bind_bounded(s, stmt, 5, rule->state, sizeof rule->state);
+    bind_bounded(s, stmt, 6, rule->reason, sizeof rule->reason);
+    bind_bounded(s, stmt, 7, rule->file, sizeof rule->file);
+    sqlite3_bind_int64(stmt, 8, rule->line);
+    bind_bounded(s, stmt, 9, rule->tags, sizeof rule->tags);
+    sqlite3_bind_int64(stmt, 10, (int64_t)rule->evaluations);
+    sqlite3_bind_int64(stmt, 11, (int64_t)rule->hits);
+    sqlite3_bind_int64(stmt, 12, (int64_t)rule->cost_ns);
+    sqlite3_bind_int64(stmt, 13, (int64_t)rule->loaded_wall_ns);
+    sqlite3_bind_int64(stmt, 14, (int64_t)rule->wall_ns);
     return run(stmt);
 }
 

@@ -44,6 +44,8 @@ int store_event(struct store *s, const struct stamp *stamp, const struct event *
 int store_finding(struct store *s, const struct finding *f, uint64_t *count);
 int store_container(struct store *s, const struct container_facts *facts);
 int store_health(struct store *s, const struct health *health);
+/* The rows of earlier loads are removed with the first of a later one. */
+int store_rule(struct store *s, const struct rule_status *rule);
 
 /* "TASK/CONTAINER" for people, escaped; "host" for 0. */
 void store_container_label(struct store *s, int32_t container, char *label, size_t size);

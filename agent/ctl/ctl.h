@@ -40,8 +40,12 @@ const struct ctl_command *ctl_command_find(const char *name);
 int ctl_status(struct ctl *ctl, int argc, char **argv);
 int ctl_findings(struct ctl *ctl, int argc, char **argv);
 int ctl_events(struct ctl *ctl, int argc, char **argv);
+int ctl_flows(struct ctl *ctl, int argc, char **argv);
+int ctl_dns(struct ctl *ctl, int argc, char **argv);
 int ctl_containers(struct ctl *ctl, int argc, char **argv);
 int ctl_replay(struct ctl *ctl, int argc, char **argv);
+int ctl_rules(struct ctl *ctl, int argc, char **argv);
+int ctl_intel(struct ctl *ctl, int argc, char **argv);
 int ctl_config(struct ctl *ctl, int argc, char **argv);
 
 /* Options that every command takes; their values are below the commands' own characters. */
@@ -79,6 +83,8 @@ uint64_t row_time(const json_t *row, const char *column);
 
 /* Opens ctl->db_path read-only; says what is wrong in one sentence. 0 or CTL_FAILED. */
 int ctl_db_open(struct ctl *ctl);
+/* The same for what is only an addition: without a word when there is none. */
+bool ctl_db_try(struct ctl *ctl);
 void ctl_db_close(struct ctl *ctl);
 /* Says what -errno of a query means for the user. */
 void ctl_db_complain(const struct ctl *ctl, int error);

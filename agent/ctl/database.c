@@ -21,15 +21,30 @@ int ctl_config_load(struct ctl *ctl)
     return CTL_FAILED;
 }
 
+static int find_database(struct ctl *ctl)
+{
+    if (!ctl->db_path && ctl_config_load(ctl))
+        return CTL_FAILED;
+    if (!ctl->db_path)
+        ctl->db_path = ctl->config->storage.path;
+    return CTL_OK;
+}
+
+bool ctl_db_try(struct ctl *ctl)
+{
+    char why[512] = "";
+    if (!ctl->db && (find_database(ctl) || query_open(&ctl->db, ctl->db_path, why, sizeof why)))
+        ctl->db = NULL;
+    return ctl->db != NULL;
+}
+
 int ctl_db_open(struct ctl *ctl)
 {
     char why[512] = "";
     if (ctl->db)
         return CTL_OK;
-    if (!ctl->db_path && ctl_config_load(ctl))
+    if (find_database(ctl))
         return CTL_FAILED;
-    if (!ctl->db_path)
-        ctl->db_path = ctl->config->storage.path;
     int result = query_open(&ctl->db, ctl->db_path, why, sizeof why);
     if (!result)
         return CTL_OK;

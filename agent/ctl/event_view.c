@@ -111,6 +111,23 @@ static void describe_exit(const struct event *ev, struct text_out *out)
         text_out_printf(out, "status %d", ev->exit_code);
 }
 
+/* About an executable. */
+static void describe_answer(const struct event *ev, struct text_out *out)
+{
+    bool on_host = event_knows(ev, F_HOST_PATH);
+    put_text(out, ev, ev->sha256);
+    if (!event_knows(ev, F_COUNT))
+        return;
+    text_out_printf(out, "compared with %" PRIu64 " tools", ev->count);
+    if (!on_host && !event_knows(ev, F_PATH))
+        return;
+    text_out_printf(out, ": ");
+    put_text(out, ev, ev->reason);
+    text_out_printf(out, " as ");
+    put_text(out, ev, on_host ? ev->host_path : ev->path);
+    text_out_printf(out, "%s", on_host ? " of the host" : "");
+}
+
 void event_describe(const struct event *ev, struct text_out *out)
 {
     switch ((enum event_kind)ev->kind) {
@@ -157,6 +174,42 @@ void event_describe(const struct event *ev, struct text_out *out)
         break;
     case EVENT_LOSS:
         text_out_printf(out, "%" PRIu64 " lost by %s: ", ev->count, event_source_name(ev->source));
+        put_text(out, ev, ev->reason);
+        break;
+    case EVENT_SYSCALL:
+        put_text(out, ev, ev->syscall);
+        text_out_printf(out, "(%#" PRIx64 ", %#" PRIx64 ", %#" PRIx64 ", ...)", ev->arg0, ev->arg1, ev->arg2);
+        break;
+    case EVENT_UNIX:
+        text_out_printf(out, "connected to ");
+        put_text(out, ev, ev->path);
+        break;
+    case EVENT_MOUNT:
+        put_text(out, ev, ev->mount_source);
+        text_out_printf(out, " (");
+        put_text(out, ev, ev->fs_type);
+        text_out_printf(out, ") mounted on ");
+        put_text(out, ev, ev->path);
+        break;
+    case EVENT_MODULE:
+        text_out_printf(out, "kernel module loaded: ");
+        put_text(out, ev, ev->module);
+        break;
+    case EVENT_CPU:
+        text_out_printf(out, "%" PRIu64 " ms of CPU time in %" PRIu64 " ms", ev->cpu_ns / 1000000, ev->interval_ns / 1000000);
+        break;
+    case EVENT_HASH:
+        describe_answer(ev, out);
+        break;
+    case EVENT_DNS:
+        text_out_printf(out, "%s ", ev->dns_op == DNS_ANSWER ? "answer for" : "asks for");
+        put_text(out, ev, ev->dns_name);
+        break;
+    case EVENT_LISTEN:
+        text_out_printf(out, "%s on port %u", ev->listen_phase == LISTEN_END ? "no longer listens" : "listens", ev->sport);
+        break;
+    case EVENT_NETNS:
+        text_out_printf(out, "network namespace: ");
         put_text(out, ev, ev->reason);
         break;
     case EVENT_NONE:

@@ -95,6 +95,12 @@ int filter_option(struct filter *f, const struct ctl *ctl, const char *command, 
     case 'f':
         f->follow = true;
         return 0;
+    case 'x':
+        f->status = FILTER_STATUS_SUPPRESSED;
+        return 0;
+    case 'a':
+        f->status = FILTER_STATUS_ALL;
+        return 0;
     }
     return CTL_USAGE;
 }

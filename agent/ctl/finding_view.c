@@ -110,6 +110,7 @@ static void show_columns(const struct ctl *ctl, const json_t *row, const char *c
 static void show_head(const struct ctl *ctl, const json_t *finding)
 {
     static const char *const columns[][2] = { { "id", "id" }, { "rule", "rule" }, { "MITRE ATT&CK", "mitre" }, { "status", "status" },
+                                              { "suppressed by", "suppressed_by" },
                                               { "seen", "count" }, { NULL, NULL } };
     const char *severity = row_string(finding, "severity");
     const struct terminal *t = &ctl->term;

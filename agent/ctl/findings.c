@@ -12,7 +12,8 @@
 #define FOLLOW_MS 300
 
 static const struct option options[] = { CTL_OPTIONS, FILTER_OPTIONS, { "severity", required_argument, NULL, 'S' },
-                                         { "type", required_argument, NULL, 'T' }, { NULL, 0, NULL, 0 } };
+                                         { "type", required_argument, NULL, 'T' }, { "suppressed", no_argument, NULL, 'x' },
+                                         { "all", no_argument, NULL, 'a' }, { NULL, 0, NULL, 0 } };
 
 static void add_conditions(const struct filter *f, struct sql *sql)
 {
@@ -26,6 +27,8 @@ static void add_conditions(const struct filter *f, struct sql *sql)
         sql_add(sql, " AND type GLOB ?");
         sql_bind_text(sql, f->type);
     }
+    if (f->status != FILTER_STATUS_ALL)
+        sql_add(sql, f->status == FILTER_STATUS_SUPPRESSED ? " AND status = 'suppressed'" : " AND status <> 'suppressed'");
     filter_add_place(f, sql);
     filter_add_severity(f, sql);
 }
@@ -84,7 +87,7 @@ static int list(struct ctl *ctl, const struct filter *f)
         status = ctl_db_each(ctl, &sql, list_row, &l);
     sql_fini(&sql);
     if (!status && !ctl->json && !l.n && !f->follow)
-        fputs("No findings.\n", stdout);
+        fputs(f->status == FILTER_STATUS_SUPPRESSED ? "No suppressed findings.\n" : "No findings.\n", stdout);
     if (!status && !ctl->json && f->limit < 0 && l.n == DEFAULT_LIMIT && !f->follow)
         fprintf(stderr, "The %d newest; --limit 0 lists all.\n", DEFAULT_LIMIT);
     return status || !f->follow ? status : list_follow(&l, f);

@@ -1,126 +1,61 @@
 /* ecsguardctl replay */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/ctl/finding_view.h"
+#include "agent/ctl/replay_view.h"
+#include "agent/ctl/rule_loading.h"
+#include "agent/detect_files.h"
 #include "agent/intel_files.h"
-#include "agent/replay.h"
-#include "common/text.h"
 
-static const struct option options[] = { CTL_OPTIONS, { "intel", required_argument, NULL, 'i' }, { "verbose", no_argument, NULL, 'v' },
+static const struct option options[] = { CTL_OPTIONS,
+                                         { "filters", required_argument, NULL, 'F' },
+                                         { "intel", required_argument, NULL, 'i' },
+                                         { "rules", required_argument, NULL, 'r' },
+                                         { "sequences", required_argument, NULL, 's' },
+                                         { "verbose", no_argument, NULL, 'v' },
                                          { NULL, 0, NULL, 0 } };
 
-static void set_text(json_t *row, const char *column, const char *text)
+/* What the events are judged by. */
+struct judgement {
+    const char *intel_dir, *sequences_file, *filters_file; /* NULL = none */
+    struct rule_paths rule_paths;
+    char host[256];
+    struct intel intel;
+    struct sequences sequences;
+    struct suppress filters;
+};
+
+static int judgement_load(struct judgement *j)
 {
-    char safe[4 * LIMIT_FINDING_TEXT_BYTES + 1];
-    terminal_safe(safe, sizeof safe, text);
-    json_object_set_new(row, column, *text ? json_string(safe) : json_null());
+    char line[1400];
+    struct text_out reason;
+    struct sequence_files_result result = { 0 };
+    gethostname(j->host, sizeof j->host - 1);
+    intel_init(&j->intel);
+    static struct intel_files_result listed;
+    const struct intel_files_options lists = { .dir = j->intel_dir };
+    int error = intel_files_load(&j->intel, &lists, &listed);
+    if (error)
+        ctl_complain("cannot read the threat lists of %s: %s", j->intel_dir, strerror(-error));
+    text_out_init(&reason, line, sizeof line);
+    if (!error && j->filters_file && (error = suppress_file_load(&j->filters, j->filters_file, &reason)))
+        ctl_complain("%s", line);
+    if (!error && j->sequences_file)
+        error = sequence_files_load(&j->sequences, j->sequences_file, "", &result);
+    return error || result.failed ? CTL_FAILED : CTL_OK;
 }
 
-static void set_time(json_t *row, const char *column, uint64_t wall_ns)
+/* Takes the rules. */
+static int run(struct replay *r, struct judgement *j, struct rules *rules)
 {
-    char text[32];
-    text_time(text, wall_ns);
-    set_text(row, column, text);
-}
-
-/* A text that holds JSON. */
-static void set_json(json_t *row, const char *column, const char *text)
-{
-    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-    if (value)
-        json_object_set_new(row, column, value);
-    else
-        set_text(row, column, text);
-}
-
-static void set_container(json_t *row, const struct container_facts *c)
-{
-    set_text(row, "cluster", c->cluster);
-    set_text(row, "task_arn", c->task_arn);
-    set_text(row, "task_id", c->task_id);
-    set_text(row, "task_family", c->family);
-    set_text(row, "service", c->service);
-    set_text(row, "container_name", c->name);
-    set_text(row, "container_id", c->container_id);
-    set_text(row, "image", c->image);
-    set_text(row, "image_id", c->image_id);
-}
-
-/* In the shape of the view `findings`, as far as a replay knows. */
-static json_t *finding_row(const struct replay_finding *found, const char *host)
-{
-    static const struct {
-        const char *column;
-        enum finding_text text;
-    } texts[] = { { "type", FT_TYPE },     { "rule", FT_RULE }, { "title", FT_TITLE }, { "description", FT_DESCRIPTION }, { "advice", FT_ADVICE },
-                  { "mitre", FT_MITRE },   { "comm", FT_COMM }, { "exe", FT_EXE },     { "cmdline", FT_CMDLINE } };
-    const struct finding *f = found->finding;
-    char user[16];
-    json_t *row = json_object();
-    set_text(row, "id", f->id);
-    set_text(row, "severity", severity_name((enum severity)f->severity));
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        set_text(row, texts[i].column, finding_get(f, texts[i].text));
-    json_object_set_new(row, "count", json_integer((json_int_t)found->count));
-    set_time(row, "first_seen", found->first_wall_ns);
-    set_time(row, "last_seen", found->last_wall_ns);
-    set_text(row, "host", host);
-    set_container(row, &found->container);
-    json_object_set_new(row, "pid", json_integer(f->pid));
-    snprintf(user, sizeof user, "%u", f->uid);
-    set_text(row, "user", f->uid ? user : "root");
-    set_json(row, "lineage", finding_get(f, FT_LINEAGE));
-    set_json(row, "evidence", finding_get(f, FT_EVIDENCE));
-    return row;
-}
-
-static void print_findings(struct ctl *ctl, const struct replay *r, const char *host, bool verbose)
-{
-    if (!ctl->json && !verbose && r->n_findings)
-        finding_list_head(ctl);
-    for (size_t i = 0; i < r->n_findings; i++) {
-        json_t *row = finding_row(&r->findings[i], host);
-        if (ctl->json)
-            ctl_print_json(ctl, row, false);
-        else if (verbose)
-            finding_show(ctl, row, NULL);
-        else
-            finding_list_row(ctl, row);
-        if (verbose && !ctl->json)
-            fputc('\n', stdout);
-        json_decref(row);
-    }
-    fflush(stdout);
-    fprintf(stderr, "%zu events replayed, %llu lines refused, %zu findings\n", r->n_events, (unsigned long long)r->n_bad, r->n_findings);
-    if (r->n_findings_dropped)
-        fprintf(stderr, "%llu more findings were not kept (at most %d)\n", (unsigned long long)r->n_findings_dropped, LIMIT_REPLAY_FINDINGS);
-}
-
-static int load(struct replay *r, const char *path)
-{
-    bool standard = !strcmp(path, "-");
-    FILE *in = standard ? stdin : fopen(path, "re");
-    if (!in) {
-        ctl_complain("cannot open %s: %s", path, strerror(errno));
-        return CTL_FAILED;
-    }
-    int error = replay_load(r, in, standard ? "stdin" : path, stderr);
-    if (!standard)
-        fclose(in);
-    if (error == -EFBIG)
-        ctl_complain("%s holds more than %u MiB of events: replay a shorter time", path, LIMIT_REPLAY_BYTES >> 20);
-    else if (error)
-        ctl_complain("cannot read %s: %s", path, strerror(-error));
-    return error ? CTL_FAILED : CTL_OK;
-}
-
-static int run(struct replay *r, const struct intel *intel)
-{
-    struct pipeline_options core = { .next_event_id = 1, .next_container_id = 1, .intel = intel };
+    struct pipeline_options core = { .next_event_id = 1, .next_container_id = 1, .intel = &j->intel, .sequences = &j->sequences,
+                                     .suppress = &j->filters, .host = j->host };
     struct pipeline *p = pipeline_new(&core);
+    if (p)
+        pipeline_set_rules(p, rules);
+    else
+        rules_free(rules);
     int result = p ? replay_run(r, p) : -ENOMEM;
     pipeline_free(p);
     if (result)
@@ -128,46 +63,48 @@ static int run(struct replay *r, const struct intel *intel)
     return result ? CTL_FAILED : CTL_OK;
 }
 
-static int replay(struct ctl *ctl, const char *path, const char *intel_dir, bool verbose)
+static int replay(struct ctl *ctl, const char *path, struct judgement *j, bool verbose)
 {
-    char host[256] = "";
-    struct intel intel;
     struct replay r;
-    int status = CTL_OK;
-    gethostname(host, sizeof host - 1);
-    intel_init(&intel);
+    struct rules *rules = NULL;
     replay_init(&r);
-    int error = intel_dir ? intel_files_load(&intel, intel_dir, NULL) : 0;
-    if (error) {
-        ctl_complain("cannot read the threat lists of %s: %s", intel_dir, strerror(-error));
-        status = CTL_FAILED;
+    int status = judgement_load(j);
+    if (!status)
+        status = ctl_rules_load(ctl, &j->rule_paths, false, &rules);
+    if (!status && (status = replay_view_load(&r, path)))
+        rules_free(rules);
+    if (!status)
+        status = run(&r, j, rules);
+    if (!status) {
+        replay_view_print(ctl, &r, verbose);
+        fprintf(stderr, "%zu events replayed, %llu lines refused, %zu findings\n", r.n_events, (unsigned long long)r.n_bad, r.n_findings);
     }
-    if (!status)
-        status = load(&r, path);
-    if (!status)
-        status = run(&r, intel_dir ? &intel : NULL);
-    if (!status)
-        print_findings(ctl, &r, host, verbose);
     if (!status && r.n_bad)
         status = CTL_USAGE;
     replay_fini(&r);
-    intel_fini(&intel);
+    intel_fini(&j->intel);
     return status;
 }
 
 int ctl_replay(struct ctl *ctl, int argc, char **argv)
 {
-    const char *intel_dir = NULL;
+    static struct judgement judgement;
     bool verbose = false;
     int option, status;
     while ((option = ctl_getopt(ctl, "replay", argc, argv, options, &status)) >= 0) {
         if (option == 'i')
-            intel_dir = optarg;
+            judgement.intel_dir = optarg;
+        if (option == 's')
+            judgement.sequences_file = optarg;
+        if (option == 'F')
+            judgement.filters_file = optarg;
+        if (option == 'r' && !rule_paths_add(&judgement.rule_paths, optarg))
+            return ctl_misuse("replay", "takes at most %d times --rules", CTL_RULE_PATHS);
         verbose |= option == 'v';
     }
     if (option == CTL_DONE)
         return status;
     if (optind + 1 != argc)
         return ctl_misuse("replay", "needs one file of recorded events, or - for standard input");
-    return replay(ctl, argv[optind], intel_dir, verbose);
+    return replay(ctl, argv[optind], &judgement, verbose);
 }

@@ -148,7 +148,7 @@ static int status_database(struct status *s)
     set_time(database, "last_commit", changed_ns);
     if (status_query(s, "SELECT * FROM health ORDER BY component", take_health, s) ||
         status_query(s, "SELECT * FROM containers WHERE state = 'running' ORDER BY id", take_container, s) ||
-        status_query(s, "SELECT severity, count(*) AS n FROM findings GROUP BY severity", take_count, findings))
+        status_query(s, "SELECT severity, count(*) AS n FROM findings WHERE status <> 'suppressed' GROUP BY severity", take_count, findings))
         return CTL_FAILED;
     return CTL_OK;
 }

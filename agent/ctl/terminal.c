@@ -136,27 +136,33 @@ static size_t line_length(const char *text, int columns)
     return blank > 1 ? blank - 1 : n;
 }
 
-static void wrap(const struct terminal *t, int first_indent, int indent, const char *text)
+/* `lines`: at most, 0 = all. */
+static void wrap(const struct terminal *t, int first_indent, int indent, const char *text, int lines)
 {
     int columns = t->width ? t->width - indent : 1 << 30;
-    for (bool first = true; *text || first; first = false) {
-        size_t n = line_length(text, columns > 20 ? columns : 20);
-        fprintf(t->out, "%*s", first ? first_indent : indent, "");
-        char *line = strndup(text, n), *safe = line ? safe_copy(line) : NULL;
-        fprintf(t->out, "%s\n", safe ? safe : "");
-        free(line);
+    for (int line = 1; *text || line == 1; line++) {
+        size_t n = line_length(text, columns > 20 ? columns : 20), next = n + (text[n] == ' ' || text[n] == '\n');
+        bool cut = line == lines && text[next];
+        if (cut)
+            n = line_length(text, columns > 22 ? columns - 2 : 20);
+        char *part = strndup(text, n), *safe = part ? safe_copy(part) : NULL;
+        fprintf(t->out, "%*s%s%s\n", line == 1 ? first_indent : indent, "", safe ? safe : "", cut ? " …" : "");
+        free(part);
         free(safe);
-        text += n;
-        if (*text == ' ' || *text == '\n')
-            text++;
-        if (!*text)
-            break;
+        text += next;
+        if (cut)
+            return;
     }
 }
 
 void terminal_wrap(const struct terminal *t, int indent, const char *text)
 {
-    wrap(t, indent, indent, text);
+    wrap(t, indent, indent, text, 0);
+}
+
+void terminal_wrap_some(const struct terminal *t, int indent, const char *text, int lines)
+{
+    wrap(t, indent, indent, text, lines);
 }
 
 void terminal_heading(const struct terminal *t, const char *text)
@@ -172,7 +178,7 @@ void terminal_pair(const struct terminal *t, const char *name, const char *text)
         return;
     fputs("  ", t->out);
     terminal_cell(t, STYLE_DIM, NAME_COLUMNS, name);
-    wrap(t, 0, 2 + NAME_COLUMNS, text);
+    wrap(t, 0, 2 + NAME_COLUMNS, text, 0);
 }
 
 void terminal_ago(char out[16], uint64_t wall_ns, uint64_t now_wall_ns)

@@ -27,6 +27,8 @@ void terminal_cell(const struct terminal *t, enum style style, int width, const 
 void terminal_last(const struct terminal *t, enum style style, int used, const char *text);
 /* A paragraph, wrapped at blanks, each line indented. */
 void terminal_wrap(const struct terminal *t, int indent, const char *text);
+/* The same, at most `lines` of it ("…" says that there is more); 0 = all. */
+void terminal_wrap_some(const struct terminal *t, int indent, const char *text, int lines);
 void terminal_heading(const struct terminal *t, const char *text);
 /* "  name          text", wrapped under the text's column; nothing if the text is empty. */
 void terminal_pair(const struct terminal *t, const char *name, const char *text);

@@ -164,5 +164,5 @@ int source_pending(struct source *source, int64_t revision, int64_t *newest, int
     struct query_value value = { .number = revision };
     *newest = *pending = 0;
     int error = query_rows(source->query, "SELECT revision FROM findings ORDER BY revision DESC LIMIT 1", NULL, 0, take_number, newest);
-    return error ? error : query_rows(source->query, "SELECT count(*) FROM findings WHERE revision>?1", &value, 1, take_number, pending);
+    return error ? error : query_rows(source->query, "SELECT count(*) FROM findings WHERE revision>?1 AND status<>'suppressed'", &value, 1, take_number, pending);
 }

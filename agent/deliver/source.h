@@ -46,7 +46,7 @@ void source_close(struct source *source);
 /* The path is another file now, or none. */
 bool source_is_replaced(const struct source *source);
 
-/* Calls `each` for the findings after `revision` in order of revision, until it returns something but 0, which is then returned.
+/* Calls `each` for the findings that no filter suppresses after `revision` in order of revision, until it returns something but 0, which is then returned.
  * The finding is valid during the call. 0 or -errno. */
 typedef int source_finding_fn(void *arg, const struct delivery_finding *finding);
 int source_findings(struct source *source, int64_t revision, unsigned limit, source_finding_fn *each, void *arg);

@@ -1,12 +1,11 @@
 #include "agent/deliver/upload.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "agent/deliver/secret.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -182,28 +181,6 @@ static void finish_transfers(struct upload *upload)
     upload->done(upload->arg, &result);
 }
 
-/* The first line of a file. 0 or -errno; -EINVAL when it cannot be a header value. */
-static int read_secret(const char *path, char *value, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return -errno;
-    ssize_t n = read(fd, value, size - 1);
-    int error = errno;
-    close(fd);
-    if (n < 0)
-        return -error;
-    value[n] = 0;
-    size_t length = strcspn(value, "\r\n");
-    if (!length || strlen(value) != (size_t)n || (size_t)n == size - 1)
-        return -EINVAL;
-    value[length] = 0;
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
-            return -EINVAL;
-    return 0;
-}
-
 static int add_header(struct upload *upload, const char *header)
 {
     struct curl_slist *list = curl_slist_append(upload->headers, header);
@@ -222,10 +199,10 @@ static int add_configured_header(struct upload *upload, const char *header, stru
         return add_header(upload, header);
     size_t n = (size_t)(value - header);
     memcpy(line, header, n);
-    int error = read_secret(value + 1, line + n, LIMIT_DELIVERY_SECRET_BYTES);
+    int error = secret_read(value + 1, line + n, LIMIT_DELIVERY_SECRET_BYTES);
     if (error)
         snprintf(result->error, sizeof result->error, "cannot take the value of a header from %.200s: %s", value + 1,
-                 error == -EINVAL ? "not one line of text" : strerror(-error));
+                 secret_error(error));
     else
         error = add_header(upload, line);
     explicit_bzero(line, sizeof line);

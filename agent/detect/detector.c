@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/detect/listed.h"
+#include "common/clock.h"
 #include "common/text.h"
 
 #define EPHEMERAL_PORT_MIN 32768
@@ -13,24 +15,164 @@
 #define LINEAGE_EXE 512
 #define TCP_STATE_LISTEN 10
 
-extern const struct detector detector_new_binary, detector_fileless, detector_reverse_shell, detector_elevation, detector_ptrace,
-    detector_proc_mem, detector_c2;
+/* One a line: who adds one changes no other. */
+extern const struct detector
+    detector_new_binary,
+    detector_fileless,
+    detector_reverse_shell,
+    detector_elevation,
+    detector_ptrace,
+    detector_proc_mem,
+    detector_metadata_rebind,
+    detector_anti_debugging,
+    detector_vm_write,
+    detector_new_library,
+    detector_miner_cpu,
+    detector_copied_tool,
+    detector_port_scan,
+    detector_udp_flood,
+    detector_dga,
+    detector_dns_tunnel,
+    detector_listener_opened,
+    detector_beacon,
+    detector_data_volume,
+    detector_instance_metadata,
+    detector_task_credentials,
+    detector_credential_path,
+    detector_control_plane,
+    detector_host_ports,
+    detector_listener_called,
+    detector_public_caller,
+    detector_monitoring_tampered,
+    detector_sequence;
 
 const struct detector *const detectors[] = {
-    &detector_new_binary, &detector_fileless, &detector_reverse_shell, &detector_elevation,
-    &detector_ptrace,     &detector_proc_mem, &detector_c2,            NULL,
+    &detector_new_binary,
+    &detector_fileless,
+    &detector_reverse_shell,
+    &detector_elevation,
+    &detector_ptrace,
+    &detector_proc_mem,
+    &detector_anti_debugging,
+    &detector_vm_write,
+    &detector_new_library,
+    &detector_command_execution,
+    &detector_command_evasion,
+    &detector_command_persistence,
+    &detector_command_privilege,
+    &detector_command_discovery,
+    &detector_sensitive_evasion,
+    &detector_sensitive_persistence,
+    &detector_sensitive_privilege,
+    &detector_miner_cpu,
+    &detector_malicious_file,
+    &detector_malicious_custom,
+    &detector_c2_address,
+    &detector_c2_domain,
+    &detector_crypto_address,
+    &detector_crypto_domain,
+    &detector_blackhole_address,
+    &detector_blackhole_domain,
+    &detector_droppoint_address,
+    &detector_droppoint_domain,
+    &detector_dga_domain,
+    &detector_driveby_domain,
+    &detector_phishing_domain,
+    &detector_abused_domain,
+    &detector_crypto_reputation_domain,
+    &detector_malicious_domain,
+    &detector_suspicious_domain,
+    &detector_custom_address,
+    &detector_custom_domain,
+    &detector_listed_caller,
+    &detector_tor_client,
+    &detector_tor_relay,
+    &detector_metadata_rebind,
+    &detector_copied_tool,
+    &detector_port_scan,
+    &detector_udp_flood,
+    &detector_dga,
+    &detector_dns_tunnel,
+    &detector_listener_opened,
+    &detector_beacon,
+    &detector_data_volume,
+    &detector_instance_metadata,
+    &detector_task_credentials,
+    &detector_credential_path,
+    &detector_control_plane,
+    &detector_host_ports,
+    &detector_listener_called,
+    &detector_public_caller,
+    &detector_monitoring_tampered,
+    &detector_sequence,
+    NULL,
 };
+#define N_DETECTORS (sizeof detectors / sizeof detectors[0] - 1)
+_Static_assert(N_DETECTORS <= LIMIT_DETECTORS, "a turn has no room");
+
+const struct detect_options detect_defaults = { .miner_cpu_percent = 80,
+                                                .miner_time_ns = 300 * NS_PER_SECOND,
+                                                .scan_ports = 50,
+                                                .scan_addresses = 100,
+                                                .data_volume_bytes = 100ull << 20,
+                                                .listen_after_ns = 60 * NS_PER_SECOND };
+
+/* Most detectors look at one or two kinds of events: nobody else is called. */
+static void turns_init(struct detection *d)
+{
+    for (size_t kind = 0; kind < EVENT_KIND_MAX; kind++) {
+        uint8_t *turn = d->turns[kind];
+        for (size_t i = 0; i < N_DETECTORS; i++)
+            if (detectors[i]->on >> kind & 1)
+                *turn++ = (uint8_t)(i + 1);
+        *turn = 0;
+    }
+}
 
 int detection_init(struct detection *d)
 {
+    turns_init(d);
+    d->host = "";
+    d->options = detect_defaults;
     d->findings = calloc(LIMIT_OUTCOME_FINDINGS, sizeof *d->findings);
-    return d->findings ? 0 : -ENOMEM;
+    d->signals = calloc(1, sizeof *d->signals);
+    d->states = calloc(N_DETECTORS, sizeof *d->states);
+    if (!d->findings || !d->signals || !d->states)
+        return -ENOMEM;
+    for (size_t i = 0; i < N_DETECTORS; i++) {
+        if (!detectors[i]->state_bytes)
+            continue;
+        d->states[i] = calloc(1, detectors[i]->state_bytes);
+        if (!d->states[i])
+            return -ENOMEM;
+    }
+    return rules_state_init(&d->rules);
 }
 
 void detection_fini(struct detection *d)
 {
+    rules_state_fini(&d->rules);
+    for (size_t i = 0; d->states && i < N_DETECTORS; i++) {
+        if (d->states[i] && detectors[i]->state_fini)
+            detectors[i]->state_fini(d, d->states[i]);
+        free(d->states[i]);
+    }
+    free(d->states);
+    free(d->signals);
     free(d->findings);
+    d->states = NULL;
+    d->signals = NULL;
     d->findings = NULL;
+}
+
+void *detection_state(const struct detection *d, const struct detector *self)
+{
+    size_t i = d->current; /* mostly the one whose turn it is */
+    if (detectors[i] == self)
+        return d->states[i];
+    for (i = 0; i < N_DETECTORS && detectors[i] != self;)
+        i++;
+    return i < N_DETECTORS ? d->states[i] : NULL;
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------------------------ */
@@ -50,13 +192,16 @@ void detection_decide(struct detection *d, struct pending *p, uint64_t now_ns)
         pending_free(d, p);
 }
 
-/* Each detector has its share: a flood of one kind cannot force the decisions of the others. */
+/* Each detector has its share: a flood of one kind cannot force the decisions of the others. Only where several have theirs full is no room left
+ * for one that has none waiting; the oldest of all is decided then. */
 static struct pending *pending_slot(struct detection *d, const struct detector *self, uint64_t now_ns)
 {
-    struct pending *oldest = NULL, *unused = NULL;
+    struct pending *oldest = NULL, *oldest_of_all = &d->pending[0], *unused = NULL;
     int n = 0;
     for (int i = 0; i < LIMIT_PENDING; i++) {
         struct pending *p = &d->pending[i];
+        if (p->time_ns < oldest_of_all->time_ns)
+            oldest_of_all = p;
         if (!p->detector)
             unused = p;
         else if (p->detector == self && ++n && (!oldest || p->time_ns < oldest->time_ns))
@@ -64,6 +209,8 @@ static struct pending *pending_slot(struct detection *d, const struct detector *
     }
     if (unused && n < LIMIT_PENDING_EACH)
         return unused;
+    if (!oldest)
+        oldest = oldest_of_all;
     d->n_forced++;
     oldest->deadline_ns = now_ns;
     detection_decide(d, oldest, now_ns);
@@ -112,9 +259,22 @@ bool detection_request(struct detection *d, const struct request *request)
     return true;
 }
 
-static bool outcome_has_room(const struct detection *d)
+bool detection_has_room(const struct detection *d)
 {
     return d->out->n_findings < LIMIT_OUTCOME_FINDINGS;
+}
+
+/* Tells the detectors that look at findings, in order. True if some must wait for room. */
+static bool tell_signals(struct detection *d)
+{
+    const struct signal *signal;
+    while ((signal = signals_untold(d->signals))) {
+        for (int i = 0; detectors[i]; i++)
+            if (detectors[i]->signal && !detectors[i]->signal(d, detectors[i], signal))
+                return true;
+        signals_tell(d->signals, signal);
+    }
+    return false;
 }
 
 bool detection_tick(struct detection *d, uint64_t now_ns)
@@ -123,16 +283,16 @@ bool detection_tick(struct detection *d, uint64_t now_ns)
         struct pending *p = &d->pending[i];
         if (!p->detector || p->due_ns > now_ns)
             continue;
-        if (!outcome_has_room(d))
+        if (!detection_has_room(d))
             return true;
         detection_decide(d, p, now_ns);
     }
-    return false;
+    return rules_tick(d, now_ns) || tell_signals(d);
 }
 
 uint64_t detection_next_due(const struct detection *d)
 {
-    uint64_t next = UINT64_MAX;
+    uint64_t next = signals_untold(d->signals) ? 0 : rules_next_due(d);
     for (int i = 0; i < LIMIT_PENDING; i++)
         if (d->pending[i].detector && d->pending[i].due_ns < next)
             next = d->pending[i].due_ns;
@@ -147,15 +307,17 @@ static void take_answer(struct detection *d, const struct event *ev)
         bool by_flow = event_knows(ev, F_FLOW_ID);
         if (!p->detector || (by_flow ? p->flow_id != ev->flow_id : p->flow_id || p->asked_pid != ev->pid))
             continue;
-        if (by_flow && event_knows(ev, F_PID))
+        if (by_flow && event_knows(ev, F_PID)) {
             p->asked_pid = ev->pid;
+            p->owner = event_knows(ev, F_OWNER) ? ev->owner : OWNER_SOCKET;
+        }
         if (event_knows(ev, F_PROTO) && ev->dst.family && p->n_sockets < PENDING_SOCKETS)
             p->sockets[p->n_sockets++] = (struct held_socket){ .fd = ev->fd, .proto = ev->proto, .tcp_state = ev->tcp_state,
                 .local = ev->src, .peer = ev->dst, .local_port = ev->sport, .peer_port = ev->dport };
         if (event_knows(ev, F_PROTO) && !by_flow)
             continue; /* more follow; the last one has no socket */
         p->answered = true;
-        if (outcome_has_room(d))
+        if (detection_has_room(d))
             detection_decide(d, p, ev->time_ns);
         else
             p->due_ns = ev->time_ns;
@@ -164,11 +326,18 @@ static void take_answer(struct detection *d, const struct event *ev)
 
 void detection_event(struct detection *d, const struct step *step)
 {
+    if (!d->began_ns)
+        d->began_ns = step->ev->time_ns;
     if (step->ev->kind == EVENT_SOCKETS)
         take_answer(d, step->ev);
-    for (int i = 0; detectors[i]; i++)
-        if (detectors[i]->event && outcome_has_room(d))
-            detectors[i]->event(d, detectors[i], step);
+    for (const uint8_t *turn = d->turns[step->ev->kind]; *turn && !d->rules_only; turn++) {
+        d->current = *turn - 1u;
+        if (detection_has_room(d))
+            detectors[d->current]->event(d, detectors[d->current], step);
+    }
+    d->current = 0;
+    rules_event(d, step);
+    tell_signals(d);
 }
 
 /* ---- findings ----------------------------------------------------------------------------------------------------- */
@@ -308,11 +477,26 @@ struct finding *detection_begin(struct detection *d, const struct detector *self
     return f;
 }
 
+/* Containers know their cluster, the host does not. */
+static const char *cluster_of_host(const struct detection *d)
+{
+    for (uint32_t i = d->suppress ? d->containers->n_used : 0; i-- > 0;)
+        if (d->containers->slots[i].cluster[0])
+            return d->containers->slots[i].cluster;
+    return "";
+}
+
 void detection_end(struct detection *d, struct finding *f, const char *key, json_t *evidence)
 {
     const struct container_facts *c = container_by_id(d->containers, f->container);
     set_json(f, FT_EVIDENCE, evidence);
     finding_identify(f, c ? c->container_id : "host", key);
+    const struct suppress_facts facts = { .container = c, .host = d->host, .cluster = cluster_of_host(d) };
+    const struct suppress_filter *filter = suppress_match(d->suppress, f, &facts);
+    if (filter)
+        finding_set(f, FT_SUPPRESSED_BY, filter->name, strlen(filter->name));
+    const struct process *process = f->pid ? proctree_find(d->tree, f->pid) : NULL;
+    signals_note(d->signals, f, c, process ? process->parent_exec_id : 0, f->wall_ns - (uint64_t)d->wall_offset_ns);
     d->out->findings[d->out->n_findings++] = f;
 }
 
@@ -335,6 +519,11 @@ static bool is_one_of(const char *name, const char *const *names)
         if (!strcmp(name, *names))
             return true;
     return false;
+}
+
+bool step_is_syscall(const struct step *step, const char *name)
+{
+    return step->ev->kind == EVENT_SYSCALL && !strcmp(event_text(step->ev, step->ev->syscall), name);
 }
 
 bool image_is_shell(const struct image *image)
@@ -365,6 +554,27 @@ bool image_is_system(const struct image *image)
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
         placed |= text_has_prefix(exe, places[i]);
     return placed && (!image->has_file || image->file_uid == 0);
+}
+
+bool image_is_new(const struct container_facts *c, const struct image *image, const struct file_origin *origin)
+{
+    if (!image->has_file || !c->started_wall_ns || image->ctime_wall_ns <= c->started_wall_ns + IMAGE_CLOCK_SLACK_NS)
+        return false;
+    /* Other file systems (volumes, tmpfs): only what this container itself wrote; a volume may be maintained from outside. */
+    return image->dev == c->root_dev || (origin && origin->container == c->id);
+}
+
+bool image_is_new_in(const struct detection *d, int32_t container, const struct image *image)
+{
+    const struct container_facts *c = container_by_id(d->containers, container);
+    return c && image_is_new(c, image, file_origins_find(d->origins, c->id, image_text(image, image->exe), image->exe.len));
+}
+
+bool image_is_fileless(const struct image *image)
+{
+    const char *exe = image_text(image, image->exe);
+    return text_has_prefix(exe, "/memfd:") || text_has_prefix(exe, "memfd:") || text_has_prefix(exe, "/dev/shm/") ||
+        (image->has_file && !image->nlink);
 }
 
 bool image_is_runtime(const struct image *image)

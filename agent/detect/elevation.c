@@ -100,6 +100,11 @@ const struct detector detector_elevation = {
     .mitre = "TA0004 T1548.001 T1068",
     .title = "A process became root in an unusual way",
     .advice = "Does the image ship this setuid program? docker diff CONTAINER tells. Look at what ran as root afterwards: ecsguardctl events --pid PID.",
+    .condition = "A process that was not root becomes root by executing a setuid-root program that is not one of the usual ones (sudo, su, mount, passwd, "
+                 "...) or is new in its container, or its ids change to root's without any setuid program.",
+    .limits = "A process that had root in its real or saved ids may come back to it: that is ordinary. A user namespace's own root is not the host's.",
+    .helps = FILL_EXEC | FILL_PROC,
+    .on = ON(EXEC) | ON(UID),
     .event = event,
     .due = due,
 };

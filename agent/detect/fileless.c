@@ -46,7 +46,7 @@ static void event(struct detection *d, const struct detector *self, const struct
     static const char *const what[] = { "", "an anonymous memory file (memfd_create)", "a file in shared memory (/dev/shm)",
                                         "a file that was deleted before it was executed" };
     static const char *const names[] = { "", "memfd", "shm", "deleted" };
-    if (s->ev->kind != EVENT_EXEC || !s->process || !s->process->image)
+    if (!s->process || !s->process->image)
         return;
     enum form form = form_of(s->process->image);
     if (form == FORM_NONE || (form == FORM_MEMFD && is_runtime_clone(d, s)) || (form == FORM_DELETED && is_self_restart(d, s)))
@@ -74,5 +74,10 @@ const struct detector detector_fileless = {
     .title = "A process runs code that has no file on disk",
     .advice = "While it lives, save the code: cp /proc/PID/exe /root/sample. Look at the parent that brought it and at its connections: "
               "ecsguardctl events --pid PID.",
+    .condition = "A program is executed whose file is a memfd, lies in /dev/shm or /run/shm, or was deleted before it was executed; not a container "
+                 "runtime's own sealed copy, and not a process that runs its own deleted file again.",
+    .limits = "Code that is only mapped into memory (a loader in the process itself, a library from a memfd) is not an execution and is not seen.",
+    .needs = FILL_EXEC,
+    .on = ON(EXEC),
     .event = event,
 };

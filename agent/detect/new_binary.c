@@ -11,7 +11,7 @@
 #include "common/text.h"
 
 #define WAIT_ORIGIN_NS (60 * NS_PER_MS)  /* file events are read within ms; the writer is often the same script */
-#define WAIT_FACTS_NS (3 * NS_PER_SECOND) /* root device and start time of a container just born */
+#define WAIT_FACTS_NS (10 * NS_PER_SECOND) /* root device and start time of a container just born, on a busy host */
 /* stat times come from the kernel's coarse clock, start times from 10 ms ticks. */
 #define CLOCK_SLACK_NS (20 * NS_PER_MS)
 
@@ -65,38 +65,62 @@ static void report(struct detection *d, const struct pending *p, const struct co
         if (origin->is_copy_up)
             json_object_set_new(e, "image_file_modified", json_true());
         finding_printf(f, FT_DESCRIPTION, "%s was %s at %s by %s (pid %d), after the container started, and was executed.", path,
-                       origin->is_copy_up ? "changed (it is the image's own file)" : "written", when, exe[0] ? exe : "an unknown process", origin->pid);
+                       origin->is_copy_up ? "changed (it is the image's own file)" : "written", when, exe[0] ? exe : "an unknown process",
+                           origin->pid);
     }
     detection_end(d, f, image_text(image, image->exe), e);
 }
 
-static uint64_t due(struct detection *d, struct pending *p, uint64_t now_ns)
+bool container_builds(const struct detection *d, const struct container_facts *c)
+{
+    return c->family[0] && rules_list_has(d, "build_task_families", c->family);
+}
+
+int new_binary_is(const struct detection *d, const struct pending *p, uint64_t now_ns, uint64_t *again_ns)
 {
     const struct container_facts *c = container_by_id(d->containers, p->container);
     if (!c || !p->image)
         return 0;
-    if (!facts_known(c))
-        return now_ns < p->time_ns + WAIT_FACTS_NS && now_ns < p->deadline_ns ? now_ns + 20 * NS_PER_MS : 0;
+    if (!facts_known(c)) {
+        *again_ns = now_ns + 20 * NS_PER_MS;
+        return now_ns < p->time_ns + WAIT_FACTS_NS && now_ns < p->deadline_ns ? -1 : 0;
+    }
     const struct file_origin *origin = origin_of(d, p);
+    *again_ns = now_ns + 10 * NS_PER_MS;
     if (!origin && now_ns < p->time_ns + WAIT_ORIGIN_NS && now_ns < p->deadline_ns)
-        return now_ns + 10 * NS_PER_MS;
-    if (is_new(c, p->image, origin))
-        report(d, p, c, origin);
+        return -1;
+    return is_new(c, p->image, origin);
+}
+
+bool new_binary_may_be(const struct detection *d, const struct step *s)
+{
+    if (!s->container || !s->process || !s->process->image)
+        return false;
+    const struct image *image = s->process->image;
+    if (!image->has_file || !image->exe.len)
+        return false;
+    if (s->container->started_wall_ns && image->ctime_wall_ns <= s->container->started_wall_ns + CLOCK_SLACK_NS)
+        return false; /* the usual case: a file of the image */
+    const struct process *parent = proctree_parent(d->tree, s->process);
+    return !image_is_runtime(image) || (parent && parent->container == s->process->container); /* not the runtime on its way into the container */
+}
+
+static uint64_t due(struct detection *d, struct pending *p, uint64_t now_ns)
+{
+    uint64_t again_ns;
+    int is = new_binary_is(d, p, now_ns, &again_ns);
+    if (is < 0)
+        return again_ns;
+    const struct container_facts *c = container_by_id(d->containers, p->container);
+    if (is && !container_builds(d, c))
+        report(d, p, c, origin_of(d, p));
     return 0;
 }
 
 static void event(struct detection *d, const struct detector *self, const struct step *s)
 {
-    if (s->ev->kind != EVENT_EXEC || !s->container || !s->process || !s->process->image)
+    if (!new_binary_may_be(d, s))
         return;
-    const struct image *image = s->process->image;
-    if (!image->has_file || !image->exe.len)
-        return;
-    if (s->container->started_wall_ns && image->ctime_wall_ns <= s->container->started_wall_ns + CLOCK_SLACK_NS)
-        return; /* the usual case: a file of the image */
-    struct process *parent = proctree_parent(d->tree, s->process);
-    if (image_is_runtime(image) && (!parent || parent->container != s->process->container))
-        return; /* the runtime on its way into the container */
     struct pending *p = detection_wait(d, self, s, s->ev->time_ns + 10 * NS_PER_MS);
     p->deadline_ns = s->ev->time_ns + WAIT_FACTS_NS;
 }
@@ -109,6 +133,16 @@ const struct detector detector_new_binary = {
     .title = "A container ran a binary that was created or changed after it started",
     .advice = "Look at the writer and its lineage: a deployment tool, a package manager or a person? Compare the file with the image "
               "(docker diff CONTAINER), keep a copy (docker cp), and see what the process did next: ecsguardctl events --pid PID.",
+    .condition = "A container executes a file whose inode changed after the container's first start: created, written, renamed, chmod-ed, "
+                 "or an image "
+                 "file changed in place. On volumes and tmpfs only files that the container itself wrote. Left out: task families of the list "
+                 "build_task_families.",
+    .limits = "A script run by an interpreter counts by the interpreter's file, not by the script's. ld.so FILE shows ld.so. The writer is "
+              "named when its "
+              "file event was seen.",
+    .needs = FILL_EXEC | FILL_CGROUP,
+    .helps = FILL_FILE,
+    .on = ON(EXEC),
     .event = event,
     .due = due,
 };

@@ -13,7 +13,7 @@ static bool is_mem(const char *path)
 
 static void event(struct detection *d, const struct detector *self, const struct step *s)
 {
-    if (s->ev->kind != EVENT_FILE || s->ev->file_op != FILE_MODIFY || !s->process || !is_mem(event_text(s->ev, s->ev->path)))
+    if (s->ev->file_op != FILE_MODIFY || !s->process || !is_mem(event_text(s->ev, s->ev->path)))
         return;
     if (event_knows(s->ev, F_TARGET_PID) && s->ev->target_pid == s->process->pid)
         return; /* its own memory */
@@ -41,5 +41,9 @@ const struct detector detector_proc_mem = {
     .mitre = "TA0005 TA0004 T1055.009",
     .title = "A process wrote into another process' memory through /proc",
     .advice = "Debuggers do this too (gdb). If nobody is debugging, treat the target as compromised and look at what it did afterwards.",
+    .condition = "A process in a container or on the host writes to /proc/PID/mem of another process that it did not start.",
+    .limits = "A /proc mounted later inside a running container is not watched. The event is lost, and counted, when the target ends at once.",
+    .needs = FILL_FILE,
+    .on = ON(FILE),
     .event = event,
 };

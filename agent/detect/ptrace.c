@@ -5,7 +5,7 @@
 
 static void event(struct detection *d, const struct detector *self, const struct step *s)
 {
-    if (s->ev->kind != EVENT_PTRACE || !s->process)
+    if (!s->process)
         return;
     struct process *tracer = s->process, *target = proctree_find(d->tree, s->ev->target_pid);
     /* A debugger attaches to its own child; a crash handler or leak checker is a fork of the process that it looks at. */
@@ -34,5 +34,9 @@ const struct detector detector_ptrace = {
     .mitre = "TA0005 TA0004 T1055.008",
     .title = "A process took control of another one with ptrace",
     .advice = "Is somebody debugging? If not, treat the target as compromised: look at what it did afterwards, and where the tracer came from.",
+    .condition = "A process attaches with ptrace (ATTACH or SEIZE) to a process that it did not start and whose fork it is not.",
+    .limits = "A tracer that starts its target itself is an ordinary debugger here. PTRACE_TRACEME is seen only by the syscall sensor.",
+    .needs = FILL_PROC,
+    .on = ON(PTRACE),
     .event = event,
 };

@@ -230,7 +230,7 @@ static uint64_t due(struct detection *d, struct pending *p, uint64_t now_ns)
 
 static void event(struct detection *d, const struct detector *self, const struct step *s)
 {
-    if (s->ev->kind != EVENT_EXEC || !s->process || !s->process->image)
+    if (!s->process || !s->process->image)
         return;
     note_pipe_ends(d, s->process);
     if (!image_is_shell(s->process->image) || socket_form(d, self, s))
@@ -259,6 +259,12 @@ const struct detector detector_reverse_shell = {
     .title = "A shell is connected to the network",
     .advice = "Somebody may be typing in it now. Stop the task or cut its network, keep the container for analysis, and read what the shell ran: "
               "ecsguardctl events --container ID. How did its parent come to start it?",
+    .condition = "A shell has a connected inet socket as standard input or output, or is on a terminal whose other end is held by a process with one "
+                 "outbound connection, or its pipes lead to and from such a process. ECS Exec and SSM sessions are told apart by their executable.",
+    .limits = "Not seen: a shell that opens its socket itself after it was started (exec 0<>/dev/tcp/...), a program that holds the shell's pipes above "
+              "descriptor 2 and copies the data, more than one process between shell and connection.",
+    .needs = FILL_EXEC,
+    .on = ON(EXEC),
     .event = event,
     .due = due,
 };

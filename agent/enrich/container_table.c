@@ -13,7 +13,11 @@ int container_table_init(struct container_table *table, uint32_t n_slots, int32_
     table->ids = calloc(n_slots, sizeof *table->ids);
     table->n_slots = n_slots;
     table->next_id = next_id > 0 ? next_id : 1;
-    if (table->slots && table->ids)
+    for (table->index.size = 4; table->index.size < 4 * n_slots;)
+        table->index.size *= 2;
+    table->index.by_address = calloc(table->index.size, sizeof *table->index.by_address);
+    table->index.by_nsid = calloc(table->index.size, sizeof *table->index.by_nsid);
+    if (table->slots && table->ids && table->index.by_address && table->index.by_nsid)
         return 0;
     container_table_fini(table);
     return -ENOMEM;
@@ -23,8 +27,11 @@ void container_table_fini(struct container_table *table)
 {
     free(table->slots);
     free(table->ids);
+    free(table->index.by_address);
+    free(table->index.by_nsid);
     table->slots = NULL;
     table->ids = NULL;
+    table->index = (struct container_index){ 0 };
 }
 
 struct container_facts *container_by_id(struct container_table *table, int32_t id)
@@ -64,18 +71,106 @@ struct container_facts *container_by_root_dev(struct container_table *table, uin
     NEWEST(table, c, c->root_dev == dev && !c->ended_wall_ns);
 }
 
+/* ---- by network ---- */
+
+static uint32_t mix(uint32_t h, uint32_t value)
+{
+    h = (h ^ value) * 0x9e3779b1u;
+    return h ^ h >> 15;
+}
+
+static uint32_t address_hash(const struct address *a)
+{
+    uint32_t words[4], h = a->family;
+    memcpy(words, a->bytes, sizeof words);
+    for (int i = 0; i < 4; i++)
+        h = mix(h, words[i]);
+    return h;
+}
+
+static bool has_address(const struct container_facts *c, const struct address *a)
+{
+    return address_equal(&c->address, a) || address_equal(&c->address6, a);
+}
+
+/* The place of an address: where it stands, or the free one where it would. */
+static uint16_t *address_place(struct container_table *table, const struct address *a)
+{
+    const struct container_index *x = &table->index;
+    uint32_t i = address_hash(a) & (x->size - 1);
+    while (x->by_address[i] && !has_address(&table->slots[x->by_address[i] - 1], a))
+        i = (i + 1) & (x->size - 1);
+    return &x->by_address[i];
+}
+
+static struct container_netns *nsid_place(struct container_table *table, int32_t nsid)
+{
+    const struct container_index *x = &table->index;
+    uint32_t i = mix(0, (uint32_t)nsid) & (x->size - 1);
+    while ((x->by_nsid[i].oldest || x->by_nsid[i].pause) && x->by_nsid[i].nsid != nsid)
+        i = (i + 1) & (x->size - 1);
+    return &x->by_nsid[i];
+}
+
+static void index_address(struct container_table *table, uint32_t slot, const struct address *a)
+{
+    if (!a->family)
+        return;
+    uint16_t *at = address_place(table, a);
+    if (!*at || table->slots[*at - 1].id < table->slots[slot].id)
+        *at = (uint16_t)(slot + 1);
+}
+
+static void index_nsid(struct container_table *table, uint32_t slot)
+{
+    const struct container_facts *c = &table->slots[slot];
+    if (c->nsid < 0)
+        return;
+    struct container_netns *at = nsid_place(table, c->nsid);
+    bool pause = c->role == CONTAINER_ROLE_PAUSE;
+    uint16_t *place = pause ? &at->pause : &at->oldest;
+    at->nsid = c->nsid;
+    at->n_workloads = (uint16_t)(at->n_workloads + !pause);
+    /* of two pause containers one has ended unseen: the older one */
+    if (!*place || (table->slots[*place - 1].id < c->id) == pause)
+        *place = (uint16_t)(slot + 1);
+}
+
+static void index_renew(struct container_table *table)
+{
+    struct container_index *x = &table->index;
+    if (!x->is_stale)
+        return;
+    memset(x->by_address, 0, x->size * sizeof *x->by_address);
+    memset(x->by_nsid, 0, x->size * sizeof *x->by_nsid);
+    for (uint32_t i = 0; i < table->n_used; i++) {
+        const struct container_facts *c = &table->slots[i];
+        if (c->ended_wall_ns)
+            continue;
+        index_address(table, i, &c->address);
+        index_address(table, i, &c->address6);
+        index_nsid(table, i);
+    }
+    x->is_stale = false;
+}
+
 struct container_facts *container_by_nsid(struct container_table *table, int32_t nsid)
 {
     if (nsid < 0)
         return NULL;
-    NEWEST(table, c, c->nsid == nsid && !c->ended_wall_ns);
+    index_renew(table);
+    const struct container_netns *at = nsid_place(table, nsid);
+    uint16_t slot = at->n_workloads == 1 || !at->pause ? at->oldest : at->pause;
+    return slot ? &table->slots[slot - 1] : NULL;
 }
 
 struct container_facts *container_by_address(struct container_table *table, const struct address *address)
 {
     if (!address->family)
         return NULL;
-    NEWEST(table, c, !c->ended_wall_ns && (address_equal(&c->address, address) || address_equal(&c->address6, address)));
+    index_renew(table);
+    uint16_t slot = *address_place(table, address);
+    return slot ? &table->slots[slot - 1] : NULL;
 }
 
 /* A free slot, or that of the container that ended first, or of the oldest. */
@@ -103,6 +198,7 @@ static struct container_facts *container_new(struct container_table *table, cons
     c->role = CONTAINER_ROLE_WORKLOAD;
     text_copy(c->container_id, sizeof c->container_id, container_id, sizeof c->container_id);
     table->ids[c - table->slots] = c->id;
+    table->index.is_stale = true; /* the slot may have been another's */
     return c;
 }
 
@@ -149,6 +245,7 @@ static void take_texts(struct container_facts *c, const struct event *ev, bool *
     TAKE_TEXT(F_IMAGE, image, image);
     TAKE_TEXT(F_IMAGE_ID, image_id, image_id);
     TAKE_TEXT(F_UPPERDIR, upperdir, upperdir);
+    TAKE_TEXT(F_MOUNTS, mounts, mounts);
 }
 
 static void take_numbers(struct container_facts *c, const struct event *ev, bool *changed)
@@ -175,6 +272,12 @@ static void take_numbers(struct container_facts *c, const struct event *ev, bool
     }
 }
 
+void container_end(struct container_table *table, struct container_facts *c, uint64_t wall_ns)
+{
+    c->ended_wall_ns = wall_ns;
+    table->index.is_stale = true;
+}
+
 struct container_facts *container_apply(struct container_table *table, const struct event *ev, bool *created, bool *changed)
 {
     struct cgroup_identity identity = { .runtime = "" };
@@ -194,5 +297,7 @@ struct container_facts *container_apply(struct container_table *table, const str
     if (ev->source == SOURCE_ECS && !c->from_ecs)
         c->from_ecs = *changed = true;
     *changed |= *created;
+    table->index.is_stale |= *changed;
+    c->facts_overdue &= !*changed;
     return c;
 }

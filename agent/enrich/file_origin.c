@@ -97,6 +97,11 @@ static void set_writer(struct file_origin *o, const struct event *ev, const stru
     text_argv(&line, image_text(image, image->cmdline), image->cmdline.len);
 }
 
+static bool is_empty(const struct event *ev)
+{
+    return event_knows(ev, F_SIZE) && ev->file_size == 0;
+}
+
 void file_origins_note(struct file_origins *origins, int32_t container, const struct event *ev, const struct process *writer)
 {
     if (ev->file_op != FILE_CREATE && ev->file_op != FILE_CLOSE_WRITE && ev->file_op != FILE_MOVE && ev->file_op != FILE_ATTRIB)
@@ -124,6 +129,7 @@ void file_origins_note(struct file_origins *origins, int32_t container, const st
     }
     set_writer(o, ev, writer);
     o->is_copy_up |= event_knows(ev, F_COPIED_UP) && ev->copied_up;
+    o->never_filled = (ev->file_op == FILE_CREATE || (o->never_filled && is_empty(ev))) && !o->is_copy_up;
 }
 
 const struct file_origin *file_origins_find(const struct file_origins *origins, int32_t container, const char *path, size_t length)

@@ -8,7 +8,8 @@
 struct file_origin {
     uint64_t path_hash; /* of container row and path */
     uint32_t hash_next;
-    bool is_copy_up; /* the file was the image's own before */
+    bool is_copy_up;   /* the file was the image's own before */
+    bool never_filled; /* created here, and empty at every close since: there was nothing to cut off */
     uint64_t time_ns;
     int64_t exec_id; /* image of the writer */
     int32_t pid, container; /* of the writer */

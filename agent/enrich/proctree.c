@@ -108,14 +108,38 @@ static void image_set_file(struct image *image, const struct event *ev)
     image->mode = ev->mode;
     image->file_uid = ev->file_uid;
     image->nlink = ev->nlink;
+    image->size = ev->file_size;
     image->ctime_wall_ns = ev->ctime_wall_ns;
+    image->mtime_wall_ns = ev->mtime_wall_ns;
+}
+
+static void image_set_state(struct image *image, const struct event *ev)
+{
+    image->has_tty = event_knows(ev, F_TTY);
+    image->tty = ev->tty;
+    image->has_loginuid = event_knows(ev, F_LOGINUID);
+    image->loginuid = ev->loginuid;
+    image->has_namespaces = event_knows(ev, F_MNTNS) && event_knows(ev, F_NETNS) && event_knows(ev, F_PIDNS);
+    image->mntns = ev->mntns;
+    image->netns = ev->netns;
+    image->pidns = ev->pidns;
+    image->has_capabilities = event_knows(ev, F_CAP_EFFECTIVE);
+    image->cap_effective = ev->cap_effective;
+    image->cap_permitted = ev->cap_permitted;
+    image->cap_inheritable = ev->cap_inheritable;
 }
 
 /* What of the long texts is kept: everything while there is plenty of room, else what the detectors need. So long arguments of many
- * programs cannot fill the arena and leave nothing for others. */
-static struct text bounded(const struct proctree *tree, struct text t, uint16_t max)
+ * programs cannot fill the arena and leave nothing for others; nor are all texts kept when they are more than the largest block holds. */
+static bool keeps_all(const struct proctree *tree, const struct event *ev)
 {
-    if (tree->texts.used > tree->texts.size / 2 && t.len > max)
+    size_t bytes = (size_t)ev->exe.len + ev->cmdline.len + ev->cwd.len + ev->stdin_link.len + ev->stdout_link.len + ev->stderr_link.len;
+    return tree->texts.used <= tree->texts.size / 2 && sizeof(struct image) + bytes + 6 <= SLAB_MAX;
+}
+
+static struct text bounded(bool all, struct text t, uint16_t max)
+{
+    if (!all && t.len > max)
         t.len = max;
     return t;
 }
@@ -125,8 +149,9 @@ static void process_drop(struct proctree *tree, struct process *p);
 /* NULL when the arena is used up by the images of living processes. */
 static struct image *image_new(struct proctree *tree, const struct event *ev, int64_t exec_id)
 {
-    const struct text exe = bounded(tree, ev->exe, 512), cmdline = bounded(tree, ev->cmdline, 256), cwd = bounded(tree, ev->cwd, 128);
-    const struct text in = bounded(tree, ev->stdin_link, 128), out = bounded(tree, ev->stdout_link, 128), err = bounded(tree, ev->stderr_link, 64);
+    const bool all = keeps_all(tree, ev);
+    const struct text exe = bounded(all, ev->exe, 512), cmdline = bounded(all, ev->cmdline, 256), cwd = bounded(all, ev->cwd, 128);
+    const struct text in = bounded(all, ev->stdin_link, 128), out = bounded(all, ev->stdout_link, 128), err = bounded(all, ev->stderr_link, 64);
     size_t bytes = sizeof(struct image) + exe.len + cmdline.len + cwd.len + in.len + out.len + err.len + 6u;
     tree->n_images_cut += cmdline.len < ev->cmdline.len;
     struct image *image = slab_take(&tree->texts, &bytes);
@@ -145,6 +170,7 @@ static struct image *image_new(struct proctree *tree, const struct event *ev, in
     image->exec_id = exec_id;
     image->time_ns = ev->time_ns;
     image_set_file(image, ev);
+    image_set_state(image, ev);
     uint16_t used = 0;
     image->exe = image_add(image, &used, ev, exe);
     image->cmdline = image_add(image, &used, ev, cmdline);
@@ -319,6 +345,7 @@ static struct process *apply_fork(struct proctree *tree, const struct event *ev)
     p->gid = parent->gid;
     p->egid = parent->egid;
     p->sid = parent->sid;
+    p->pgid = parent->pgid;
     memcpy(p->comm, parent->comm, sizeof p->comm);
     return p;
 }
@@ -340,6 +367,16 @@ static void take_ids(struct process *p, const struct event *ev)
     }
     if (event_knows(ev, F_SID))
         p->sid = ev->sid;
+    if (event_knows(ev, F_PGID))
+        p->pgid = ev->pgid;
+    else if (ev->kind == EVENT_SID)
+        p->pgid = ev->sid; /* setsid(2) makes a group as well */
+    else if (ev->kind == EVENT_EXEC)
+        p->pgid = 0; /* shells put a child into a group of its own before it executes, and nobody tells */
+    if (event_knows(ev, F_VPID))
+        p->vpid = ev->vpid;
+    if (event_knows(ev, F_VPGID))
+        p->vpgid = ev->vpgid;
 }
 
 static void take_comm(struct process *p, const struct event *ev)
@@ -361,13 +398,40 @@ static struct process *apply_image(struct proctree *tree, const struct event *ev
         p = process_new(tree, ev->pid, event_knows(ev, F_START_NS) ? ev->start_ns : ev->time_ns);
     else if (!p->start_ns && event_knows(ev, F_START_NS))
         p->start_ns = ev->start_ns;
+    const uint32_t generation = p->generation;
+    *previous = p->image;
+    p->image = NULL;
+    struct image *image = image_new(tree, ev, exec_id);
+    if (p->generation != generation) /* told after its end, and dropped to make room for its own image */
+        p = process_new(tree, ev->pid, event_knows(ev, F_START_NS) ? ev->start_ns : ev->time_ns);
+    p->image = image;
     take_parent(tree, p, ev);
     take_ids(p, ev);
     p->had_root = !p->has_ids || p->euid == 0 || p->uid == 0;
     take_comm(p, ev);
-    *previous = p->image;
-    p->image = image_new(tree, ev, exec_id);
     return p;
+}
+
+/* Images are shared and never change: a copy with one text more takes its place. */
+bool proctree_set_file(struct proctree *tree, struct process *p, const struct event *file)
+{
+    struct image *before = p->image;
+    if (!before || before->exe.len || before->has_file)
+        return false;
+    size_t used = before->bytes - sizeof *before, bytes = before->bytes + file->exe.len + 1u;
+    struct image *image = used + file->exe.len + 1u < UINT16_MAX ? slab_take(&tree->texts, &bytes) : NULL;
+    if (!image)
+        return false;
+    memcpy(image, before, before->bytes);
+    image->refs = 1;
+    image->bytes = (uint32_t)bytes;
+    image_set_file(image, file);
+    uint16_t end = (uint16_t)used;
+    image->exe = image_add(image, &end, file, file->exe);
+    image_release(tree, before);
+    p->image = image;
+    take_comm(p, file);
+    return true;
 }
 
 struct process *proctree_apply(struct proctree *tree, const struct event *ev, int64_t exec_id, struct image **previous)
@@ -396,12 +460,21 @@ struct process *proctree_apply(struct proctree *tree, const struct event *ev, in
     case EVENT_CGROUP:
         return find_or_new(tree, ev->pid, 0);
     case EVENT_SOCKETS:
+    case EVENT_FLOW:
+    case EVENT_DNS:
+    case EVENT_LISTEN:
     case EVENT_FILE:
+    case EVENT_SYSCALL:
+    case EVENT_UNIX:
+    case EVENT_MOUNT:
         return event_knows(ev, F_PID) ? proctree_find(tree, ev->pid) : NULL;
     case EVENT_NONE:
-    case EVENT_FLOW:
     case EVENT_CONTAINER:
     case EVENT_LOSS:
+    case EVENT_MODULE:
+    case EVENT_CPU:
+    case EVENT_HASH:
+    case EVENT_NETNS:
     case EVENT_KIND_MAX:
         return NULL;
     }

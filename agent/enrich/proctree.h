@@ -16,9 +16,13 @@ struct image {
     uint32_t bytes; /* of this block */
     int64_t exec_id; /* row of the exec or process event, 0 = none */
     uint64_t time_ns;
-    bool has_file;   /* dev ... ctime are known */
-    uint64_t dev, ino, ctime_wall_ns;
+    bool has_file;   /* dev ... nlink are known */
+    bool has_tty, has_loginuid, has_namespaces, has_capabilities; /* as they were at that time; children inherit them with the image */
+    uint64_t dev, ino, size, ctime_wall_ns, mtime_wall_ns;
     uint32_t mode, file_uid, nlink;
+    uint32_t tty, loginuid;
+    uint64_t mntns, netns, pidns;
+    uint64_t cap_effective, cap_permitted, cap_inheritable;
     struct text exe, cmdline, cwd, stdin_link, stdout_link, stderr_link; /* into text[] */
     char text[];
 };
@@ -41,6 +45,7 @@ struct process {
     bool was_user;              /* the last UID event made a user root who was not before */
     uint32_t was_uid;
     int32_t sid;
+    int32_t pgid, vpid, vpgid; /* 0 = unknown; v: as its own pid namespace numbers it */
     char comm[LIMIT_COMM_BYTES];
 };
 
@@ -75,6 +80,10 @@ size_t proctree_members(const struct proctree *tree, int32_t container, int32_t 
  * PROCESS `exec_id` becomes the id of the new image; `*previous` gets the image before it with a reference that the caller
  * returns by image_release(), or NULL. */
 struct process *proctree_apply(struct proctree *tree, const struct event *ev, int64_t exec_id, struct image **previous);
+
+/* What a process executes becomes known after its exec event: `file` has F_EXE and the stat fields. True when its image has the file now: one without an
+ * executable it was before. */
+bool proctree_set_file(struct proctree *tree, struct process *p, const struct event *file);
 
 void image_release(struct proctree *tree, struct image *image);
 

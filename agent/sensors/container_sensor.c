@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "common/thread.h"
 
 #define WATCH_MASK (IN_CREATE | IN_DELETE | IN_MODIFY | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK)
 #define WD_BUCKETS 1024
@@ -815,7 +816,7 @@ int container_sensor_open(struct container_sensor *s, const struct container_sen
         r = open_all(s, options);
     if (!r) {
         sensor_state(stats, SENSOR_OK, "%s", "");
-        r = -pthread_create(&s->thread, NULL, run, s);
+        r = thread_start(&s->thread, run, s, "containers");
     }
     if (r) {
         sensor_state(stats, SENSOR_OFF, "containers are not found, so nothing is attributed to one: control groups %s: %s",

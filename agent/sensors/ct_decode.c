@@ -8,12 +8,8 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 
+#include "agent/sensors/netlink_attrs.h"
 #include "common/hash.h"
-
-struct attr {
-    uint16_t type;
-    struct bytes data;
-};
 
 struct tuple {
     struct address src, dst;
@@ -21,29 +17,6 @@ struct tuple {
     uint8_t proto;
     bool has_proto;
 };
-
-/* Calls `take` for each attribute in `b`; stops at the first that it refuses. */
-typedef int attr_taker(void *to, const struct attr *a);
-
-static int attrs_walk(struct bytes b, attr_taker *take, void *to)
-{
-    while (b.left) {
-        const uint8_t *head = bytes_take(&b, NLA_HDRLEN);
-        if (!head)
-            return -EINVAL;
-        size_t size = load_u16(head);
-        struct attr a = { .type = load_u16(head + 2) & NLA_TYPE_MASK };
-        if (size < NLA_HDRLEN || size - NLA_HDRLEN > b.left)
-            return -EINVAL;
-        a.data = bytes_of(bytes_take(&b, size - NLA_HDRLEN), size - NLA_HDRLEN);
-        size_t pad = NLA_ALIGN(size) - size;
-        bytes_take(&b, pad < b.left ? pad : b.left);
-        int r = take(to, &a);
-        if (r)
-            return r;
-    }
-    return 0;
-}
 
 static int take_address(struct address *to, const struct attr *a, uint8_t family)
 {
@@ -262,22 +235,6 @@ static void set_flow(struct event *ev, const struct flow *f, enum flow_phase pha
         event_set(ev, F_REPLY_DPORT, reply_dport, f->reply.dport);
     }
     set_counters(ev, f);
-}
-
-int ct_next(struct bytes *datagram, const uint8_t **message, size_t *size)
-{
-    if (!datagram->left)
-        return 0;
-    if (datagram->left < NLMSG_HDRLEN)
-        return -EINVAL;
-    size_t length = load_u32(datagram->at);
-    if (length < NLMSG_HDRLEN || length > datagram->left)
-        return -EINVAL;
-    *message = bytes_take(datagram, length);
-    *size = length;
-    size_t pad = NLMSG_ALIGN(length) - length;
-    bytes_take(datagram, pad < datagram->left ? pad : datagram->left);
-    return 1;
 }
 
 int ct_decode(struct event *ev, const uint8_t *message, size_t size, int32_t nsid)

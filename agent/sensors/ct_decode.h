@@ -8,10 +8,6 @@
 /* Positive result of ct_decode(): a well-formed message that is not about a flow (end of a dump, error, other subsystem). */
 #define CT_OTHER 1
 
-/* Takes the next netlink message (header and payload) off a datagram. 1 with `*message` and `*size`, 0 at the end, -EINVAL when what
- * is left is no message: nothing behind it can be trusted. */
-int ct_next(struct bytes *datagram, const uint8_t **message, size_t *size);
-
 /* One message into an event that event_init() has prepared as EVENT_FLOW; `nsid` is of the namespace that reported it, -1 for the
  * host's own. 0, CT_OTHER, or -EINVAL (then the event is to be thrown away; the next message of the datagram may be fine).
  *

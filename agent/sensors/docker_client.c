@@ -239,6 +239,7 @@ void docker_client_event(struct docker_client *d, const struct event *ev)
     }
     if (ev->container_phase != CONTAINER_START || (runtime[0] && strcmp(runtime, "docker")))
         return;
+    http_service_needed(&d->service);
     if (!w)
         w = wanted_add(d, id, clock_monotonic_ns());
     if (w && ev->task_id.len) {

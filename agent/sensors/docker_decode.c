@@ -144,6 +144,40 @@ static void set_upperdir(struct event *ev, const json_t *driver)
         set_text(ev, F_UPPERDIR, upperdir);
 }
 
+/* In a list where ':' and ',' divide they become '?'. */
+static void put_part(struct text_out *out, const char *text)
+{
+    for (size_t n; *text; text += n) {
+        n = strcspn(text, ":,");
+        text_out_bytes(out, text, n);
+        if (!n)
+            text_out_bytes(out, "?", n = 1);
+    }
+}
+
+/* Those that fit. */
+static void set_mounts(struct event *ev, const json_t *mounts)
+{
+    char all[1025];
+    struct text_out out;
+    size_t i;
+    json_t *mount;
+    text_out_init(&out, all, sizeof all);
+    json_array_foreach((json_t *)(uintptr_t)mounts, i, mount) {
+        const struct text_out before = out;
+        const char *const parts[] = { get_text(mount, "Source"), get_text(mount, "Destination"), get_text(mount, "Mode"),
+                                      json_is_true(json_object_get(mount, "RW")) ? "true" : "false", get_text(mount, "Propagation") };
+        for (size_t part = 0; part < sizeof parts / sizeof parts[0]; part++) {
+            text_out_bytes(&out, part ? ":" : ",", part || out.length);
+            put_part(&out, parts[part]);
+        }
+        if (out.cut || !parts[1][0])
+            out = before;
+    }
+    if (out.length)
+        event_set_text(ev, F_MOUNTS, all, out.length);
+}
+
 static int set_container(struct event *ev, const json_t *root, const char *container_id, const char *task_id, struct docker_facts *facts)
 {
     const json_t *config = json_object_get(root, "Config"), *labels = json_object_get(config, "Labels");
@@ -163,6 +197,7 @@ static int set_container(struct event *ev, const json_t *root, const char *conta
     event_set(ev, F_CONTAINER_ROLE, container_role, (uint8_t)(r ? CONTAINER_ROLE_WORKLOAD : role_of(root, labels, name, image)));
     set_state(ev, json_object_get(root, "State"), facts);
     set_upperdir(ev, json_object_get(root, "GraphDriver"));
+    set_mounts(ev, json_object_get(root, "Mounts"));
     get_addresses(json_object_get(root, "NetworkSettings"), facts);
     if (facts->n_addresses)
         event_set(ev, F_SRC, src, facts->addresses[0]);

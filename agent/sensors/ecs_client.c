@@ -276,8 +276,10 @@ void ecs_client_event(struct ecs_client *e, const struct event *ev)
             memset(w, 0, sizeof *w);
         return;
     }
-    if (!w && (from_cgroup ? ev->task_id.len : ev->task_arn.len))
+    if (!w && (from_cgroup ? ev->task_id.len : ev->task_arn.len)) {
+        http_service_needed(&e->service);
         w = wanted_add(e, id, clock_monotonic_ns());
+    }
     if (w && from_cgroup)
         text_copy(w->task_id, sizeof w->task_id, event_text(ev, ev->task_id), ev->task_id.len);
     if (w && from_docker && event_knows(ev, F_CONTAINER_ROLE))

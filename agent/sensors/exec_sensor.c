@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/cn_proc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "agent/sensors/proc_decode.h"
 #include "common/clock.h"
 #include "common/text.h"
+#include "common/thread.h"
 
 #define FIFO_PRIORITY 10  /* above every ordinary task, below the kernel's own and other people's real-time work */
 #define STOP_LOOK_MS 500  /* an idle reader wakes this often to see whether it shall stop */
@@ -117,7 +117,7 @@ static void read_full(struct exec_reader *r, struct event *ev)
     int dir = procfs_open_process(r->owner->procdir, ev->pid);
     if (dir < 0)
         return;
-    procfs_read(dir, PROCFS_EXEC & ~(unsigned)(PROCFS_CMDLINE | PROCFS_EXE_FILE), ev, &r->scratch);
+    procfs_read(dir, PROCFS_ALL & ~(unsigned)(PROCFS_CMDLINE | PROCFS_EXE_FILE), ev, &r->scratch);
     close(dir);
 }
 
@@ -276,11 +276,12 @@ static void reader_message(struct exec_reader *r, const void *data, size_t size)
 static void reader_settle(struct exec_reader *r)
 {
     volatile uint8_t *ring = r->sensor.ring.data;
-    for (size_t i = 0; i < r->sensor.ring.size; i += 4096)
+    const size_t used_mostly = r->sensor.ring.size / 4;
+    for (size_t i = 0; i < used_mostly; i += 4096)
         ring[i] = 0;
     memset(&r->scratch, 0, sizeof r->scratch);
     memset(r->paths, 0, sizeof r->paths);
-    mlock(r->sensor.ring.data, r->sensor.ring.size);
+    mlock(r->sensor.ring.data, used_mostly);
     mlock(r, sizeof *r);
 }
 
@@ -394,16 +395,21 @@ static int reader_listen(struct exec_sensor *x, int k, char *why, size_t why_siz
 
 static int reader_start(struct exec_reader *r)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&r->thread, NULL, reader_main, r);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = thread_start(&r->thread, reader_main, r, "exec");
     if (error)
-        return -error;
+        return error;
     while (sem_wait(&r->owner->started))
         ;
     return 0;
+}
+
+/* A power of two. */
+static size_t ring_bytes(int n_readers)
+{
+    size_t bytes = LIMIT_EXEC_RING_BYTES;
+    while (2 * bytes <= LIMIT_EXEC_RING_MAX_BYTES && 2 * bytes * (size_t)n_readers <= LIMIT_EXEC_RINGS_BYTES)
+        bytes *= 2;
+    return bytes;
 }
 
 /* Sockets first: the kernel keeps what happens until the threads run. */
@@ -412,7 +418,7 @@ static int start_readers(struct exec_sensor *x, struct waker *waker, char *why, 
     int r = 0;
     for (int i = 0; i < x->n_readers && !r; i++) {
         x->readers[i].owner = x;
-        r = sensor_init(&x->readers[i].sensor, SOURCE_EXEC, LIMIT_EXEC_RING_BYTES, &x->stats, waker);
+        r = sensor_init(&x->readers[i].sensor, SOURCE_EXEC, ring_bytes(x->n_readers), &x->stats, waker);
         if (!r)
             r = reader_listen(x, i, why, why_size);
     }

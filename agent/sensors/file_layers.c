@@ -15,6 +15,8 @@
 #include "agent/sensors/fan_decode.h"
 #include "agent/sensors/file_mounts.h"
 #include "agent/sensors/file_overlay.h"
+#include "agent/sensors/file_sensitive.h"
+#include "agent/sensors/sensitive_paths.h"
 #include "common/clock.h"
 
 #define READ_BYTES 32768
@@ -53,6 +55,25 @@ static int mark_mask(struct file_sensor *fs, const char *dir)
     return fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, ENTRY_MASK | MOVE_MASK, AT_FDCWD, dir) ? -errno : 0;
 }
 
+/* The highest directory above `dir` on its device, opened: the kernel leads a handle back to a name only below what it is opened with. */
+static int open_top(const char *dir, uint64_t dev)
+{
+    char path[LIMIT_PATH_BYTES];
+    struct stat st;
+    if (dir[0] != '/' || (size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path)
+        return -EINVAL;
+    for (;;) {
+        char parent[LIMIT_PATH_BYTES];
+        size_t end = (size_t)(strrchr(path, '/') - path);
+        snprintf(parent, sizeof parent, "%.*s", end ? (int)end : 1, path);
+        if (!path[1] || stat(parent, &st) || st.st_dev != dev)
+            break;
+        memcpy(path, parent, sizeof path);
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 /* 0 (also when it is marked already or does not exist), or -errno. */
 static int mark_filesystem(struct file_sensor *fs, const char *dir)
 {
@@ -67,9 +88,9 @@ static int mark_filesystem(struct file_sensor *fs, const char *dir)
         return -ENOSPC;
     struct layer_fs *to = &fs->filesystems[fs->n_filesystems];
     to->dev = st.st_dev;
-    to->mount_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    to->mount_fd = open_top(dir, st.st_dev);
     if (to->mount_fd < 0)
-        return -errno;
+        return to->mount_fd;
     int error = fstatfs(to->mount_fd, &sfs) ? -errno : mark_mask(fs, dir);
     if (error) {
         close(to->mount_fd);
@@ -213,6 +234,8 @@ static struct dir_entry *dir_of(struct file_sensor *fs, const struct fan_entry *
 /* What a directory entry is, seen right after its event. */
 struct entry_facts {
     struct stat st;
+    char target[LIMIT_PATH_BYTES]; /* of a symbolic link */
+    size_t target_len;
     bool copied_up; /* overlayfs made this upper file from one of the image (it keeps a note of the origin) */
 };
 
@@ -227,6 +250,11 @@ static bool entry_look(const struct file_sensor *fs, const struct fan_entry *ent
     int fd = entry_dir_open(fs, entry);
     bool found = fd >= 0 && !fstatat(fd, name, &facts->st, AT_SYMLINK_NOFOLLOW);
     facts->copied_up = false;
+    facts->target_len = 0;
+    if (found && S_ISLNK(facts->st.st_mode)) {
+        ssize_t n = readlinkat(fd, name, facts->target, sizeof facts->target);
+        facts->target_len = n > 0 ? (size_t)n : 0;
+    }
     if (found && S_ISREG(facts->st.st_mode)) {
         char path[NAME_MAX + 64];
         snprintf(path, sizeof path, "/proc/self/fd/%d/%s", fd, name);
@@ -271,6 +299,8 @@ static void set_facts(struct event *ev, const struct entry_facts *facts)
 {
     event_set_stat(ev, &facts->st);
     event_set(ev, F_COPIED_UP, copied_up, facts->copied_up);
+    if (facts->target_len)
+        event_set_text(ev, F_LINK_TARGET, facts->target, facts->target_len);
 }
 
 static void emit(struct file_sensor *fs, enum file_op op, int32_t pid, uint64_t now_ns, const struct dir_entry *dir,
@@ -285,11 +315,133 @@ static void emit(struct file_sensor *fs, enum file_op op, int32_t pid, uint64_t 
     sensor_commit(&fs->sensors[FILE_GROUP_LAYERS], ev);
 }
 
-static bool is_ours(const struct file_sensor *fs, const struct dir_entry *dir, const struct fan_entry *entry)
+/* What was deleted cannot be looked at; the event still says whether it was a directory. */
+static void emit_deleted(struct file_sensor *fs, const struct fan_event *e, uint64_t now_ns, const struct dir_entry *dir)
+{
+    struct event *ev = event_begin(fs, FILE_DELETE, e->pid, now_ns);
+    if (!ev)
+        return;
+    set_paths(ev, dir, &e->from);
+    if (e->mask & FAN_ONDIR)
+        event_set(ev, F_MODE, mode, S_IFDIR);
+    sensor_commit(&fs->sensors[FILE_GROUP_LAYERS], ev);
+}
+
+/* What is told of an entry. */
+static enum host_interest interest_in(const struct file_sensor *fs, const struct dir_entry *dir, const struct fan_entry *entry)
 {
     if (!dir || !entry->name)
-        return false;
-    return dir->place.kind == PLACE_UPPER || file_scope_is_host(&fs->scope, dir->path, entry->name, entry->name_len);
+        return HOST_NONE;
+    return dir->place.kind == PLACE_UPPER ? HOST_CHANGES : file_scope_host(&fs->scope, dir->path, entry->name, entry->name_len);
+}
+
+static bool is_ours(const struct file_sensor *fs, const struct dir_entry *dir, const struct fan_entry *entry)
+{
+    return interest_in(fs, dir, entry) != HOST_NONE;
+}
+
+/* Where an overlay is mounted: on the host, or in the namespace of its owner. */
+static void overlay_root(const struct overlay *o, char *out, size_t size)
+{
+    if (o->owner)
+        snprintf(out, size, "/proc/%d/root%s", o->owner, o->mount_point);
+    else
+        snprintf(out, size, "%s", o->mount_point);
+}
+
+/* Of what appears in a layer the layer's file system tells a moment before the overlay has it: who is stopped in between, or looked for the name
+ * before, makes us find nothing. So it is looked for again, the last time first here. */
+static const uint64_t remark_again_ns[] = { 2000 * NS_PER_MS, 200 * NS_PER_MS, 20 * NS_PER_MS };
+
+static void overlay_appeared(struct file_sensor *fs, struct overlay *o)
+{
+    o->remarks_left = sizeof remark_again_ns / sizeof remark_again_ns[0];
+    file_layers_remark_at(fs, o, 1);
+}
+
+/* A new inode has no marks: should it be a sensitive or a watched file, it gets them at the end of this batch of events. */
+static void note_appeared(struct file_sensor *fs, const struct dir_entry *dir, const struct fan_entry *entry, const struct entry_facts *facts)
+{
+    char path[LIMIT_PATH_BYTES];
+    const char *inside = inside_path(dir);
+    int n = snprintf(path, sizeof path, "%s/%.*s", strcmp(inside, "/") ? inside : "", (int)entry->name_len, entry->name);
+    if (!facts || n < 0 || (size_t)n >= sizeof path)
+        return;
+    if (dir->place.kind == PLACE_UPPER) {
+        if (sensitive_path_appeared(path, S_ISDIR(facts->st.st_mode)))
+            overlay_appeared(fs, &fs->scope.overlays[dir->place.overlay - fs->scope.overlays]);
+        return;
+    }
+    fs->remark_host |= sensitive_path_appeared(path, S_ISDIR(facts->st.st_mode));
+    for (int i = 0; fs->options.watch_files && fs->options.watch_files[i]; i++)
+        fs->remark_host |= !strcmp(path, fs->options.watch_files[i]);
+    if (fs->remark_host)
+        fs->remark_ns = 1;
+}
+
+void file_layers_remark_at(struct file_sensor *fs, struct overlay *o, uint64_t due_ns)
+{
+    if (!o->remark_ns || due_ns < o->remark_ns)
+        o->remark_ns = due_ns;
+    if (!fs->remark_ns || due_ns < fs->remark_ns)
+        fs->remark_ns = due_ns;
+}
+
+static void overlay_remark(struct file_sensor *fs, struct overlay *o, uint64_t now_ns)
+{
+    char root[LIMIT_PATH_BYTES + 32];
+    o->remark_ns = 0;
+    if (o->gone_ns)
+        return;
+    overlay_root(o, root, sizeof root);
+    file_sensitive_mark(fs, root);
+    if (o->remarks_left)
+        o->remark_ns = now_ns + remark_again_ns[--o->remarks_left];
+}
+
+void file_layers_remark(struct file_sensor *fs, uint64_t now_ns)
+{
+    if (!fs->remark_ns || fs->remark_ns > now_ns)
+        return;
+    uint64_t next_ns = 0;
+    for (int i = 0; i < fs->scope.n_overlays && !fs->options.no_sensitive; i++) {
+        struct overlay *o = &fs->scope.overlays[i];
+        if (o->remark_ns && o->remark_ns <= now_ns)
+            overlay_remark(fs, o, now_ns);
+        if (o->remark_ns && (!next_ns || o->remark_ns < next_ns))
+            next_ns = o->remark_ns;
+    }
+    if (fs->remark_host)
+        file_overlay_watch_host(fs);
+    fs->remark_host = false;
+    fs->remark_ns = next_ns;
+}
+
+/* Searches for a hard link's other name are rationed: a package manager makes thousands of links. */
+static bool may_search(struct file_sensor *fs, uint64_t now_ns)
+{
+    if (now_ns - fs->link_since_ns > NS_PER_SECOND) {
+        fs->link_since_ns = now_ns;
+        fs->n_link_lookups = 0;
+    }
+    return fs->n_link_lookups++ < LIMIT_LINK_LOOKUPS;
+}
+
+/* A new name of a file that has another one: is it one of the sensitive files? */
+static void emit_linked(struct file_sensor *fs, int32_t pid, uint64_t now_ns, const struct dir_entry *dir, const struct fan_entry *entry,
+                        const struct entry_facts *facts)
+{
+    char old[LIMIT_PATH_BYTES];
+    const char *root = dir->place.kind == PLACE_UPPER ? dir->place.overlay->upperdir : "/";
+    bool found = may_search(fs, now_ns) && file_sensitive_find(root, fs->host_remote, facts->st.st_dev, facts->st.st_ino, old, sizeof old);
+    struct event *ev = event_begin(fs, FILE_CREATE, pid, now_ns);
+    if (!ev)
+        return;
+    set_paths(ev, dir, entry);
+    if (found)
+        event_set_text(ev, F_OLD_PATH, old, strlen(old));
+    set_facts(ev, facts);
+    sensor_commit(&fs->sensors[FILE_GROUP_LAYERS], ev);
 }
 
 /* Something appeared at `entry` out of overlayfs' work directory, or by CREATE: a whiteout hides a file of the image, which for the
@@ -297,8 +449,13 @@ static bool is_ours(const struct file_sensor *fs, const struct dir_entry *dir, c
 static void emit_appeared(struct file_sensor *fs, int32_t pid, uint64_t now_ns, const struct dir_entry *dir, const struct fan_entry *entry,
                           const struct entry_facts *facts)
 {
-    if (facts && is_whiteout(&facts->st))
+    if (facts && is_whiteout(&facts->st)) {
         emit(fs, FILE_DELETE, pid, now_ns, dir, entry, NULL);
+        return;
+    }
+    note_appeared(fs, dir, entry, facts);
+    if (facts && S_ISREG(facts->st.st_mode) && facts->st.st_nlink > 1)
+        emit_linked(fs, pid, now_ns, dir, entry, facts);
     else
         emit(fs, FILE_CREATE, pid, now_ns, dir, entry, facts);
 }
@@ -344,10 +501,12 @@ static void rename_event(struct file_sensor *fs, const struct fan_event *e, uint
         return;
     }
     const struct entry_facts *found = entry_look(fs, &e->to, &facts) ? &facts : NULL;
-    if (from == PLACE_NONE && dir->place.kind == PLACE_UPPER)
+    if (from == PLACE_NONE && dir->place.kind == PLACE_UPPER) {
         emit_appeared(fs, e->pid, now_ns, dir, &e->to, found);
-    else
-        emit_move(fs, e->pid, now_ns, from == PLACE_NONE ? NULL : old, dir, &e->to, found);
+        return;
+    }
+    note_appeared(fs, dir, &e->to, found);
+    emit_move(fs, e->pid, now_ns, from == PLACE_NONE ? NULL : old, dir, &e->to, found);
 }
 
 /* One of the two events of kernels without FAN_RENAME. */
@@ -357,8 +516,10 @@ static void moved_event(struct file_sensor *fs, const struct fan_event *e, uint6
     if (e->mask & FAN_MOVED_TO) {
         if (facts && is_whiteout(&facts->st))
             emit(fs, FILE_DELETE, e->pid, now_ns, dir, &e->from, NULL);
-        else
+        else {
+            note_appeared(fs, dir, &e->from, facts);
             emit_move(fs, e->pid, now_ns, NULL, dir, &e->from, facts);
+        }
     } else if (old_name(fs, &e->from, now_ns, old, sizeof old) != PLACE_NONE) {
         emit_move(fs, e->pid, now_ns, old, NULL, NULL, NULL);
     }
@@ -370,19 +531,21 @@ static void entry_event(struct file_sensor *fs, const struct fan_event *e, uint6
 {
     struct entry_facts facts;
     const struct dir_entry *dir = dir_of(fs, &e->from, now_ns);
-    if (!is_ours(fs, dir, &e->from))
+    enum host_interest interest = interest_in(fs, dir, &e->from);
+    if (interest == HOST_NONE)
         return;
+    bool all = interest == HOST_CHANGES;
     const struct entry_facts *found = entry_look(fs, &e->from, &facts) ? &facts : NULL;
     if ((e->mask & FAN_DELETE) && found)
-        emit(fs, FILE_DELETE, e->pid, now_ns, dir, &e->from, NULL);
-    if (e->mask & FAN_CREATE)
+        emit_deleted(fs, e, now_ns, dir);
+    if ((e->mask & FAN_CREATE) && all)
         emit_appeared(fs, e->pid, now_ns, dir, &e->from, found);
-    if ((e->mask & FAN_ATTRIB) && !(e->mask & FAN_ONDIR)) /* overlayfs itself keeps setting attributes of directories */
+    if ((e->mask & FAN_ATTRIB) && !(e->mask & FAN_ONDIR) && all) /* overlayfs itself keeps setting attributes of directories */
         emit(fs, FILE_ATTRIB, e->pid, now_ns, dir, &e->from, found);
-    if (e->mask & FAN_CLOSE_WRITE)
+    if ((e->mask & FAN_CLOSE_WRITE) && (all || (found && !found->st.st_size)))
         emit(fs, FILE_CLOSE_WRITE, e->pid, now_ns, dir, &e->from, found);
     if ((e->mask & FAN_DELETE) && !found)
-        emit(fs, FILE_DELETE, e->pid, now_ns, dir, &e->from, NULL);
+        emit_deleted(fs, e, now_ns, dir);
     if (e->mask & MOVE_MASK)
         moved_event(fs, e, now_ns, dir, found);
 }
@@ -422,5 +585,6 @@ bool file_layers_read(struct file_sensor *fs)
         layers_event(fs, &e, now_ns);
     if (status < 0)
         sensor_count(&fs->stats[FILE_GROUP_LAYERS].malformed, 1);
+    file_layers_remark(fs, now_ns);
     return true;
 }

@@ -11,12 +11,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/sensors/fan_mark.h"
+#include "agent/sensors/file_layers.h"
+#include "agent/sensors/file_library.h"
 #include "agent/sensors/file_procfs.h"
+#include "agent/sensors/file_sensitive.h"
 #include "agent/sensors/mountinfo.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
 
+#define SENSITIVE_DELAY_NS (30 * NS_PER_MS) /* entrypoints start some 300 ms after the mount */
 #define CONTENT_MASK (FAN_OPEN_EXEC | FAN_CLOSE_WRITE)
 
 /* The whole text of `fd`, from its start, into fs->mountinfo. */
@@ -45,17 +50,20 @@ static void mark_failed(struct file_sensor *fs, enum file_group group, const cha
                  (unsigned long long)fs->mark_failures, what, strerror(error));
 }
 
-/* Marks the file system of `path` if that is the one we mean: another may have been mounted over it, or the process have gone. */
+/* Marks the file system of `path` if that is the one we mean: another may have been mounted over it, it may be unmounted, or the process have
+ * gone. All by one descriptor: what is unmounted between two looks at a path would have us mark the host's file system below. */
 static bool mark_mount(struct file_sensor *fs, enum file_group group, const char *path, uint64_t dev, uint64_t mask, const char *what)
 {
     struct stat st;
-    if (fs->group_fd[group] < 0 || stat(path, &st) || st.st_dev != dev)
+    int fd = fs->group_fd[group] < 0 ? -1 : open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
         return false;
-    if (!fanotify_mark(fs->group_fd[group], FAN_MARK_ADD | FAN_MARK_FILESYSTEM, mask, AT_FDCWD, path))
-        return true;
-    if (errno != ENOENT)
-        mark_failed(fs, group, what, errno);
-    return false;
+    bool is_meant = !fstat(fd, &st) && st.st_dev == dev;
+    int error = is_meant ? fan_mark(fs->group_fd[group], FAN_MARK_FILESYSTEM, mask, fd) : 0;
+    close(fd);
+    if (error)
+        mark_failed(fs, group, what, -error);
+    return is_meant && !error;
 }
 
 /* An overlay of the host's mount table (owner 0) or of a container's own. */
@@ -75,6 +83,25 @@ static void overlay_seen(struct file_sensor *fs, const struct mountinfo *mount, 
     else
         snprintf(path, sizeof path, "%s", mount->mount_point);
     o->marked = mark_mount(fs, FILE_GROUP_OVERLAY, path, mount->dev, CONTENT_MASK, "overlay");
+    /* What its image holds: before the container runs, but not while the mount may be one of image setup, which is undone at once and
+     * would find itself busy. */
+    if (o->marked)
+        file_layers_remark_at(fs, o, clock_monotonic_ns() + SENSITIVE_DELAY_NS);
+}
+
+/* A pseudo file system that containers share with the host, if it is not marked yet. */
+static void shared_mount_seen(struct file_sensor *fs, const struct mountinfo *mount, const char *path)
+{
+    struct container_mark mark = { .dev = mount->dev, .kind = MARK_CGROUP };
+    if (file_mounts_mark_of(fs, mount->dev, &mark))
+        return;
+    file_mounts_keep(fs, &mark);
+    mark_mount(fs, FILE_GROUP_PROCFS, path, mount->dev, file_procfs_mask(fs, &mark), mount->fs_type);
+}
+
+static bool is_cgroup(const struct mountinfo *mount)
+{
+    return !strcmp(mount->fs_type, "cgroup") || !strcmp(mount->fs_type, "cgroup2");
 }
 
 void file_mounts_refresh(struct file_sensor *fs, bool force)
@@ -83,13 +110,20 @@ void file_mounts_refresh(struct file_sensor *fs, bool force)
     if ((!changed(fs) && !force) || !read_mountinfo(fs, fs->mountinfo_fd))
         return;
     char *text = fs->mountinfo;
+    bool remote = false;
     file_scope_begin(&fs->scope);
     for (char *line; (line = mountinfo_line(&text));)
         if (mountinfo_parse(line, &mount))
             sensor_count(&fs->stats[FILE_GROUP_OVERLAY].malformed, 1);
+        else if (mountinfo_is_remote(&mount))
+            remote = true;
         else if (!strcmp(mount.fs_type, "overlay"))
             overlay_seen(fs, &mount, 0);
+        else if (is_cgroup(&mount))
+            shared_mount_seen(fs, &mount, mount.mount_point);
     file_scope_end(&fs->scope, clock_monotonic_ns());
+    file_library_tell_limit(fs);
+    fs->host_remote = remote;
 }
 
 bool file_mounts_mark_of(struct file_sensor *fs, uint64_t dev, struct container_mark *mark)
@@ -140,32 +174,45 @@ static void ignore_devices(struct file_sensor *fs, const char *dir)
     struct stat st;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        if (!lstat(path, &st) && S_ISCHR(st.st_mode) &&
-            fanotify_mark(fs->group_fd[FILE_GROUP_OVERLAY], FAN_MARK_ADD | FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY, CONTENT_MASK,
-                          AT_FDCWD, path))
-            log_debug("file", "cannot ignore %s: %s", names[i], strerror(errno));
+        int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        int error = !fstat(fd, &st) && S_ISCHR(st.st_mode) ? fan_mark_ignored(fs->group_fd[FILE_GROUP_OVERLAY], CONTENT_MASK, fd) : 0;
+        if (error)
+            log_debug("file", "cannot ignore %s: %s", names[i], strerror(-error));
+        close(fd);
     }
 }
 
 static void container_mount_seen(struct file_sensor *fs, const struct mountinfo *mount, struct container_mark mark)
 {
+    static const struct {
+        const char *fs_type;
+        enum mark_kind kind;
+    } kinds[] = { { "proc", MARK_PROCFS }, { "tmpfs", MARK_TMPFS }, { "sysfs", MARK_SYSFS } };
     char path[LIMIT_PATH_BYTES + 32];
-    bool procfs = !strcmp(mount->fs_type, "proc"), tmpfs = !strcmp(mount->fs_type, "tmpfs");
+    snprintf(path, sizeof path, "/proc/%d/root%s", mark.pid, mount->mount_point);
     if (!strcmp(mount->fs_type, "overlay"))
         overlay_seen(fs, mount, mark.pid);
-    /* tmpfs below /proc and /sys only hides things */
-    if ((!procfs && !tmpfs) ||
-        (tmpfs && (text_has_prefix(mount->mount_point, "/proc/") || text_has_prefix(mount->mount_point, "/sys/"))))
+    if (is_cgroup(mount))
+        shared_mount_seen(fs, mount, path);
+    size_t i = 0;
+    while (i < sizeof kinds / sizeof *kinds && strcmp(mount->fs_type, kinds[i].fs_type))
+        i++;
+    if (i == sizeof kinds / sizeof *kinds)
         return;
-    snprintf(path, sizeof path, "/proc/%d/root%s", mark.pid, mount->mount_point);
     mark.dev = mount->dev;
-    mark.procfs = procfs;
-    if (!procfs && !strcmp(mount->mount_point, "/dev"))
+    mark.kind = kinds[i].kind;
+    bool tmpfs = mark.kind == MARK_TMPFS;
+    /* tmpfs below /proc and /sys only hides things */
+    if (tmpfs && (text_has_prefix(mount->mount_point, "/proc/") || text_has_prefix(mount->mount_point, "/sys/")))
+        return;
+    if (tmpfs && !strcmp(mount->mount_point, "/dev"))
         ignore_devices(fs, path);
-    uint64_t mask = procfs ? file_procfs_mask(fs) : CONTENT_MASK;
+    uint64_t mask = tmpfs ? CONTENT_MASK : file_procfs_mask(fs, &mark);
     /* Kept first: the other thread may read an event before fanotify_mark() has returned here. */
     file_mounts_keep(fs, &mark);
-    mark_mount(fs, procfs ? FILE_GROUP_PROCFS : FILE_GROUP_OVERLAY, path, mount->dev, mask, mount->fs_type);
+    mark_mount(fs, tmpfs ? FILE_GROUP_OVERLAY : FILE_GROUP_PROCFS, path, mount->dev, mask, mount->fs_type);
 }
 
 /* The process has its own root: mark what is mounted there. */
@@ -186,9 +233,17 @@ static void container_ready(struct file_sensor *fs, int32_t pid)
     close(fd);
     char *text = fs->mountinfo;
     int n = 0;
-    for (char *line; complete && n < LIMIT_CONTAINER_MOUNTS * 4 && (line = mountinfo_line(&text)); n++)
-        if (!mountinfo_parse(line, &mount))
+    bool one_mount = !complete; /* dead servers and FUSE programs may hold whoever looks into their mounts, for ever */
+    for (char *line; complete && (line = mountinfo_line(&text)); n++) {
+        if (mountinfo_parse(line, &mount))
+            continue;
+        one_mount |= mountinfo_is_remote(&mount);
+        if (n < LIMIT_CONTAINER_MOUNTS * 4)
             container_mount_seen(fs, &mount, mark);
+    }
+    snprintf(path, sizeof path, "/proc/%d/root", pid);
+    if (!fs->options.no_sensitive) /* what is mounted into it, and what lies behind symbolic links */
+        file_sensitive_mark_root(fs, path, one_mount);
 }
 
 /* 1 = it has a /proc of its own, 0 = not yet, -ENOENT = it is gone. */

@@ -1,4 +1,4 @@
-/* Writes to /proc. One event is read at a time: if its file cannot be opened any more (the target process is gone), the kernel says so
+/* Writes to /proc and other pseudo file systems, opens of some /proc files. One event is read at a time: if its file cannot be opened any more (the target process is gone), the kernel says so
  * for the first event of a read only, and drops it silently behind others. */
 #include "agent/sensors/file_procfs.h"
 
@@ -8,9 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <dirent.h>
 #include <sys/fanotify.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,22 +17,29 @@
 #include "agent/sensors/file_layers.h"
 #include "agent/sensors/file_mounts.h"
 #include "agent/sensors/file_overlay.h"
+#include "agent/sensors/pidns.h"
 #include "agent/sensors/proc_entry.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
 
 #define READER_NICE (-10)
-#define PID_SCAN_INTERVAL_NS (50 * NS_PER_MS)
-#ifndef NS_GET_TGID_FROM_PIDNS
-#define NS_GET_TGID_FROM_PIDNS _IOR(0xb7, 0x7, int) /* Linux 6.11 */
-#endif
 
-static const char lost_reason[] = "the target process of a /proc write was gone before the event was read";
+static const char lost_reason[] = "what a /proc or cgroup file is about was gone before its event was read";
 
-uint64_t file_procfs_mask(const struct file_sensor *fs)
+/* Opens of the host's own /proc are too many: each ps, each exporter reads hundreds of files. */
+uint64_t file_procfs_mask(const struct file_sensor *fs, const struct container_mark *mark)
 {
-    return FAN_MODIFY | FAN_CLOSE_WRITE | (fs->options.proc_opens ? FAN_OPEN : 0);
+    switch (mark->kind) {
+    case MARK_PROCFS:
+        return FAN_MODIFY | FAN_CLOSE_WRITE | (mark->pid && !fs->options.no_proc_opens ? FAN_OPEN : 0);
+    case MARK_CGROUP:
+    case MARK_SYSFS:
+        return FAN_MODIFY;
+    case MARK_TMPFS:
+        break;
+    }
+    return 0;
 }
 
 void file_procfs_open(struct file_sensor *fs)
@@ -47,10 +52,13 @@ void file_procfs_open(struct file_sensor *fs)
         sensor_state(&fs->stats[FILE_GROUP_PROCFS], SENSOR_OFF, "writes to /proc files are not seen: fanotify_init: %s", strerror(-fd));
         return;
     }
-    struct container_mark host = { .procfs = true };
+    struct container_mark host = { .kind = MARK_PROCFS };
+    /* Ours may be another than the host's: systemd gives services one of their own. */
+    if (!stat("/proc/1/ns/mnt", &st) || !stat("/proc/self/ns/mnt", &st))
+        fs->host_mntns = st.st_ino;
     if (!stat("/proc/self/ns/pid", &st))
         host.pidns = st.st_ino;
-    if (stat("/proc", &st) || fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, file_procfs_mask(fs), AT_FDCWD, "/proc")) {
+    if (stat("/proc", &st) || fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, file_procfs_mask(fs, &host), AT_FDCWD, "/proc")) {
         sensor_state(&fs->stats[FILE_GROUP_PROCFS], SENSOR_DEGRADED, "writes to the host's /proc are not seen: fanotify_mark: %s",
                      strerror(errno));
         return;
@@ -60,76 +68,19 @@ void file_procfs_open(struct file_sensor *fs)
     sensor_state(&fs->stats[FILE_GROUP_PROCFS], SENSOR_OK, "%s", "");
 }
 
-/* The pid namespace of a process (inode number), 0 if it is gone. */
-static uint64_t pidns_of(int32_t pid)
-{
-    char path[40];
-    struct stat st;
-    snprintf(path, sizeof path, "/proc/%d/ns/pid", pid);
-    return stat(path, &st) ? 0 : st.st_ino;
-}
-
-static int32_t nspid_of(int32_t pid)
-{
-    char path[40], status[4096];
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, status, sizeof status - 1);
-    if (fd >= 0)
-        close(fd);
-    status[n > 0 ? n : 0] = 0;
-    return proc_status_nspid(status);
-}
-
-/* By the kernel; 0 if it cannot. */
-static int32_t translate_by_kernel(int32_t member, int32_t nspid)
-{
-    char path[40];
-    snprintf(path, sizeof path, "/proc/%d/ns/pid", member);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    int host = ioctl(fd, NS_GET_TGID_FROM_PIDNS, nspid);
-    close(fd);
-    return host > 0 ? host : 0;
-}
-
-/* By looking at the host's processes: old kernels. At most 20 times a second. */
-static int32_t translate_by_scan(uint64_t pidns, int32_t nspid)
-{
-    static uint64_t last_ns; /* one thread */
-    struct dirent *entry;
-    int32_t found = 0;
-    DIR *proc = log_due(&last_ns, clock_monotonic_ns(), PID_SCAN_INTERVAL_NS) ? opendir("/proc") : NULL;
-    for (int n = 0; proc && !found && n < LIMIT_PID_SCAN && (entry = readdir(proc));) {
-        int32_t pid = atoi(entry->d_name);
-        if (pid <= 0)
-            continue;
-        n++;
-        if (nspid_of(pid) == nspid && pidns_of(pid) == pidns)
-            found = pid;
-    }
-    if (proc)
-        closedir(proc);
-    return found;
-}
-
 /* The host's number of process `nspid` of the namespace that `mark` shows; 0 if it cannot be known. */
 static int32_t host_pid(const struct container_mark *mark, int32_t writer, int32_t nspid)
 {
+    static uint64_t next_scan_ns; /* one thread */
     if (!mark->pid)
         return nspid;
     int32_t member = pidns_of(writer) == mark->pidns ? writer : mark->pid;
-    int32_t pid = member == writer || pidns_of(member) == mark->pidns ? translate_by_kernel(member, nspid) : 0;
-    if (pid)
-        return pid;
-    if (member == writer && nspid_of(writer) == nspid)
-        return writer;
-    return translate_by_scan(mark->pidns, nspid);
+    return pidns_host_pid(mark->pidns, member, nspid, &next_scan_ns);
 }
 
-static void emit(struct file_sensor *fs, enum file_op op, int32_t pid, int32_t target, const struct proc_entry *entry, const struct stat *st,
-                 uint64_t now_ns)
+/* `target`: the process that the entry is about, 0 = none. */
+static void emit(struct file_sensor *fs, enum file_op op, int32_t pid, int32_t target, const char *prefix, const char *path,
+                 const struct stat *st, uint64_t now_ns)
 {
     struct sensor *s = &fs->sensors[FILE_GROUP_PROCFS];
     struct event *ev = sensor_event(s, EVENT_FILE, now_ns, LIMIT_PATH_BYTES + 1);
@@ -139,31 +90,70 @@ static void emit(struct file_sensor *fs, enum file_op op, int32_t pid, int32_t t
     event_set(ev, F_PID, pid, pid);
     if (target)
         event_set(ev, F_TARGET_PID, target_pid, target);
-    const char *tail = entry->tail + (entry->tail[0] == '/');
-    event_set_path(ev, F_PATH, entry->pid ? "/proc" : "", tail, strlen(tail));
+    event_set_path(ev, F_PATH, prefix, path, path ? strlen(path) : 0);
     event_set(ev, F_DEV, dev, st->st_dev);
     event_set(ev, F_INO, ino, st->st_ino);
     sensor_commit(s, ev);
 }
 
-static void procfs_event(struct file_sensor *fs, const struct fan_event *e, uint64_t now_ns)
+static void procfs_event(struct file_sensor *fs, const struct fan_event *e, const struct container_mark *mark, const char *path,
+                         const struct stat *st, uint64_t now_ns)
 {
-    char path[LIMIT_PATH_BYTES];
     struct proc_entry entry;
-    struct container_mark mark;
-    struct stat st;
-    if (fd_path(e->fd, path, sizeof path) < 0 || fstat(e->fd, &st) || !file_mounts_mark_of(fs, st.st_dev, &mark))
-        return;
     proc_entry_parse(path, &entry);
-    int32_t target = entry.pid ? host_pid(&mark, e->pid, entry.pid) : 0;
+    int32_t target = entry.pid ? host_pid(mark, e->pid, entry.pid) : 0;
     if (target == e->pid && proc_entry_is_own_noise(entry.file))
         return;
-    if (e->mask & FAN_OPEN)
-        emit(fs, FILE_OPEN, e->pid, target, &entry, &st, now_ns);
+    const char *prefix = entry.pid ? "/proc" : "", *tail = entry.tail + (entry.tail[0] == '/');
+    if ((e->mask & FAN_OPEN) && proc_entry_open_matters(&entry, target == e->pid))
+        emit(fs, FILE_OPEN, e->pid, target, prefix, tail, st, now_ns);
     if (e->mask & FAN_MODIFY) /* a close in the same event adds nothing */
-        emit(fs, FILE_MODIFY, e->pid, target, &entry, &st, now_ns);
+        emit(fs, FILE_MODIFY, e->pid, target, prefix, tail, st, now_ns);
     else if (e->mask & FAN_CLOSE_WRITE)
-        emit(fs, FILE_CLOSE_WRITE, e->pid, target, &entry, &st, now_ns);
+        emit(fs, FILE_CLOSE_WRITE, e->pid, target, prefix, tail, st, now_ns);
+}
+
+/* Most opens are of files that say nothing: they end here, before anything is looked up. */
+static bool is_dull_open(const struct fan_event *e, const char *path)
+{
+    struct proc_entry entry;
+    if (e->mask & (FAN_MODIFY | FAN_CLOSE_WRITE))
+        return false;
+    proc_entry_parse(path, &entry);
+    return !proc_entry_open_matters(&entry, false);
+}
+
+/* Runtimes allow each new container its devices, a dozen writes each; they do it from the host's mount namespace. */
+static bool is_runtimes_work(const struct file_sensor *fs, int32_t pid, const char *path)
+{
+    char link[40];
+    struct stat st;
+    snprintf(link, sizeof link, "/proc/%d/ns/mnt", pid);
+    return text_has_suffix(path, "/devices.allow") && !stat(link, &st) && st.st_ino == fs->host_mntns;
+}
+
+static void pseudo_event(struct file_sensor *fs, const struct fan_event *e, uint64_t now_ns)
+{
+    char path[LIMIT_PATH_BYTES];
+    struct container_mark mark;
+    struct stat st;
+    if (fd_path(e->fd, path, sizeof path) < 0 || is_dull_open(e, path) || fstat(e->fd, &st) || !file_mounts_mark_of(fs, st.st_dev, &mark))
+        return;
+    switch (mark.kind) {
+    case MARK_PROCFS:
+        procfs_event(fs, e, &mark, path, &st, now_ns);
+        break;
+    case MARK_CGROUP:
+        if (cgroup_file_matters(path) && !is_runtimes_work(fs, e->pid, path))
+            emit(fs, FILE_MODIFY, e->pid, 0, path, NULL, &st, now_ns);
+        break;
+    case MARK_SYSFS:
+        if (sysfs_file_matters(path))
+            emit(fs, FILE_MODIFY, e->pid, 0, path, NULL, &st, now_ns);
+        break;
+    case MARK_TMPFS:
+        break;
+    }
 }
 
 /* One event. False if none waits. */
@@ -186,7 +176,7 @@ static bool procfs_read(struct file_sensor *fs)
     else if (e.fd < 0)
         sensor_lost(s, 1, lost_reason);
     else if (e.pid != fs->own_pid)
-        procfs_event(fs, &e, clock_monotonic_ns());
+        pseudo_event(fs, &e, clock_monotonic_ns());
     if (status > 0 && e.fd >= 0)
         close(e.fd);
     return true;

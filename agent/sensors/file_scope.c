@@ -1,14 +1,16 @@
 #include "agent/sensors/file_scope.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/text.h"
 
-void file_scope_init(struct file_scope *scope, const char *const *host_paths)
+void file_scope_init(struct file_scope *scope, const char *const *host_paths, const char *const *log_paths)
 {
     memset(scope, 0, sizeof *scope);
     scope->host_paths = host_paths;
+    scope->log_paths = log_paths;
     scope->generation = 1;
 }
 
@@ -16,6 +18,7 @@ static void overlay_fini(struct overlay *o)
 {
     free(o->mount_point);
     free(o->upperdir);
+    free(o->libraries);
 }
 
 void file_scope_fini(struct file_scope *scope)
@@ -89,6 +92,41 @@ void file_scope_end(struct file_scope *scope, uint64_t now_ns)
     }
 }
 
+int overlay_add_library(struct overlay *o, uint64_t ino)
+{
+    int at = 0, end = o->n_libraries;
+    while (at < end) {
+        int middle = (at + end) / 2;
+        if (o->libraries[middle] < ino)
+            at = middle + 1;
+        else
+            end = middle;
+    }
+    if (at < o->n_libraries && o->libraries[at] == ino)
+        return 0;
+    if (o->n_libraries == LIMIT_LIBRARY_MARKS) {
+        o->libraries_full = true;
+        return -ENOSPC;
+    }
+    if (!(o->n_libraries & (o->n_libraries - 1))) { /* full at each power of two, and at first */
+        uint64_t *larger = realloc(o->libraries, (o->n_libraries ? 2 * (size_t)o->n_libraries : 1) * sizeof *larger);
+        if (!larger)
+            return -ENOMEM;
+        o->libraries = larger;
+    }
+    memmove(o->libraries + at + 1, o->libraries + at, (size_t)(o->n_libraries++ - at) * sizeof *o->libraries);
+    o->libraries[at] = ino;
+    return 1;
+}
+
+int file_scope_full_overlays(const struct file_scope *scope)
+{
+    int n = 0;
+    for (int i = 0; i < scope->n_overlays; i++)
+        n += scope->overlays[i].libraries_full && !scope->overlays[i].gone_ns;
+    return n;
+}
+
 void file_scope_owner_gone(struct file_scope *scope, int32_t owner, uint64_t now_ns)
 {
     for (int i = 0; i < scope->n_overlays; i++)
@@ -114,33 +152,62 @@ static const struct overlay *overlay_above(const struct file_scope *scope, const
     return found;
 }
 
+enum path_relation path_relate(const char *path, const char *pattern)
+{
+    if (!strcmp(path, "/"))
+        path++;
+    while (*path == '/' && *pattern == '/') {
+        size_t n = strcspn(++path, "/"), m = strcspn(++pattern, "/");
+        if (!(m == 1 && *pattern == '*') && (n != m || memcmp(path, pattern, n)))
+            return PATH_ELSEWHERE;
+        path += n;
+        pattern += m;
+    }
+    if (!*pattern)
+        return PATH_BELOW;
+    return *path ? PATH_ELSEWHERE : strchr(pattern + 1, '/') ? PATH_ABOVE : PATH_PARENT;
+}
+
+/* Whether `dir` holds entries of one of the patterns. */
+static bool list_has_place(const char *const *patterns, const char *dir)
+{
+    for (; patterns && *patterns; patterns++) {
+        enum path_relation relation = path_relate(dir, *patterns);
+        if (relation == PATH_PARENT || relation == PATH_BELOW)
+            return true;
+    }
+    return false;
+}
+
 struct file_place file_scope_place(const struct file_scope *scope, const char *dir)
 {
     const struct overlay *o = overlay_above(scope, dir);
     if (o)
         return (struct file_place){ PLACE_UPPER, o };
-    size_t dir_len = strcmp(dir, "/") ? strlen(dir) : 0;
-    for (int i = 0; scope->host_paths && scope->host_paths[i]; i++) {
-        const char *host = scope->host_paths[i];
-        bool parent = !strncmp(host, dir, dir_len) && host[dir_len] == '/' && !strchr(host + dir_len + 1, '/');
-        if (parent || path_is_below(dir, host, strlen(host)))
-            return (struct file_place){ PLACE_HOST, NULL };
-    }
+    if (list_has_place(scope->host_paths, dir) || list_has_place(scope->log_paths, dir))
+        return (struct file_place){ PLACE_HOST, NULL };
     return (struct file_place){ PLACE_NONE, NULL };
 }
 
-bool file_scope_is_host(const struct file_scope *scope, const char *dir, const char *name, size_t name_len)
+/* Whether dir/name matches one of the patterns or lies below a match. */
+static bool list_has_entry(const char *const *patterns, const char *dir, const char *name, size_t name_len)
 {
-    size_t dir_len = strcmp(dir, "/") ? strlen(dir) : 0;
-    for (int i = 0; scope->host_paths && scope->host_paths[i]; i++) {
-        const char *host = scope->host_paths[i];
-        if (path_is_below(dir, host, strlen(host)))
+    for (; patterns && *patterns; patterns++) {
+        enum path_relation relation = path_relate(dir, *patterns);
+        const char *last = strrchr(*patterns, '/') + 1;
+        if (relation == PATH_BELOW)
             return true;
-        if (!strncmp(host, dir, dir_len) && host[dir_len] == '/' && strlen(host + dir_len + 1) == name_len &&
-            !memcmp(host + dir_len + 1, name, name_len))
+        if (relation == PATH_PARENT && (!strcmp(last, "*") || (strlen(last) == name_len && !memcmp(last, name, name_len))))
             return true;
     }
     return false;
+}
+
+enum host_interest file_scope_host(const struct file_scope *scope, const char *dir, const char *name, size_t name_len)
+{
+    if (list_has_entry(scope->host_paths, dir, name, name_len))
+        return HOST_CHANGES;
+    return list_has_entry(scope->log_paths, dir, name, name_len) ? HOST_LOSSES : HOST_NONE;
 }
 
 const struct overlay *file_scope_by_dev(const struct file_scope *scope, uint64_t dev)

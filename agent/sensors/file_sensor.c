@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
@@ -15,19 +14,33 @@
 #include "agent/sensors/file_overlay.h"
 #include "agent/sensors/file_procfs.h"
 #include "common/clock.h"
+#include "common/thread.h"
 
 #define RETRY_NS (5 * NS_PER_SECOND)
-#define PENDING_POLL_MS 2 /* how closely a starting container is followed */
+#define PENDING_POLL_MS 2 /* how closely a starting container, or a library's loading, is followed */
 #define HOLD_BACK_NS NS_PER_SECOND
 #define READS_MAX 16      /* buffers of one group before the others get their turn */
 
 const char *const file_sensor_layer_dirs[] = { "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers/storage", NULL };
-const char *const file_sensor_host_paths[] = { "/etc/ld.so.preload", "/etc/crontab", "/etc/cron.d", "/etc/cron.hourly",
-                                               "/etc/cron.daily", "/var/spool/cron", "/root/.ssh", "/etc/passwd", "/etc/shadow",
-                                               "/etc/sudoers", "/etc/sudoers.d", "/etc/systemd/system", "/etc/ecs", NULL };
-const char *const file_sensor_watch_files[] = { "/usr/bin/runc", "/usr/sbin/runc", "/usr/bin/containerd-shim-runc-v2",
-                                                "/usr/bin/containerd", "/usr/bin/dockerd", "/usr/sbin/dockerd",
-                                                "/usr/bin/docker-init", NULL };
+#define HOMES(name) "/root/" name, "/home/*/" name
+
+const char *const file_sensor_host_paths[] = {
+    /* programs and their configuration: packages change them, hardly anyone else */
+    "/etc", "/usr/bin", "/usr/sbin", "/usr/libexec", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin", "/boot", "/lib/modules",
+    "/usr/lib/modules", "/lib/security", "/usr/lib/security", "/lib64/security", "/usr/lib64/security", "/lib/systemd/system",
+    "/usr/lib/systemd/system", "/run/systemd/system", "/opt/containerd", "/var/spool/cron", "/var/lib/cloud/scripts",
+    HOMES(".ssh"), HOMES(".aws"), HOMES(".docker"), HOMES(".kube"), HOMES(".config/gcloud"), HOMES(".azure"), HOMES(".config/systemd"),
+    /* read by every shell that starts */
+    HOMES(".bashrc"), HOMES(".bash_profile"), HOMES(".bash_login"), HOMES(".bash_logout"), HOMES(".profile"), HOMES(".zshrc"),
+    HOMES(".zshenv"), HOMES(".zprofile"), HOMES(".cshrc"), HOMES(".tcshrc"), HOMES(".kshrc"), HOMES(".config/fish"), NULL };
+const char *const file_sensor_log_paths[] = { "/var/log", "/run/log/journal", HOMES(".bash_history"), HOMES(".zsh_history"),
+                                              HOMES(".ash_history"), HOMES(".sh_history"), HOMES(".python_history"), HOMES(".mysql_history"),
+                                              HOMES(".psql_history"), NULL };
+const char *const file_sensor_watch_files[] = {
+    "/usr/bin/runc", "/usr/sbin/runc", "/usr/local/bin/runc", "/usr/local/sbin/runc", "/usr/bin/crun", "/usr/bin/containerd-shim-runc-v2",
+    "/usr/local/bin/containerd-shim-runc-v2", "/usr/bin/containerd-shim", "/usr/bin/containerd", "/usr/local/bin/containerd",
+    "/usr/bin/ctr", "/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/bin/docker", "/usr/bin/docker-proxy", "/usr/bin/docker-init",
+    "/usr/libexec/amazon-ecs-init", NULL };
 
 enum progress {
     PROGRESS_DONE, /* nothing waits */
@@ -130,11 +143,25 @@ static void housekeeping(struct file_sensor *fs)
     uint64_t now = clock_monotonic_ns();
     if (fs->n_pending)
         file_mounts_retry(fs, now);
+    if (fs->n_loads)
+        file_library_step(fs, now);
+    file_layers_remark(fs, now);
     if (now < fs->retry_ns)
         return;
     fs->retry_ns = now + RETRY_NS;
     file_layers_mark(fs);
+    file_overlay_ignore_own(fs); /* they may be new ones */
     file_mounts_refresh(fs, true);
+}
+
+/* How long to wait for events. */
+static int patience_ms(const struct file_sensor *fs, enum progress progress)
+{
+    int timeout_ms = progress == PROGRESS_MORE ? 0 : progress == PROGRESS_HELD ? LIMIT_TICK_MS : fs->n_pending || fs->n_loads ? PENDING_POLL_MS : 1000;
+    uint64_t now_ns = clock_monotonic_ns();
+    if (!fs->remark_ns || fs->remark_ns > now_ns + (uint64_t)timeout_ms * NS_PER_MS)
+        return timeout_ms;
+    return fs->remark_ns > now_ns ? (int)((fs->remark_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS) : 0;
 }
 
 /* The first thread. Mount changes come first: an event's meaning depends on them. */
@@ -146,8 +173,7 @@ static void run(struct file_sensor *fs)
                             { fs->group_fd[FILE_GROUP_LAYERS], POLLIN, 0 } };
     enum progress progress = PROGRESS_DONE;
     while (!fs->stopping) {
-        int timeout_ms = progress == PROGRESS_MORE ? 0 : progress == PROGRESS_HELD ? LIMIT_TICK_MS : fs->n_pending ? PENDING_POLL_MS : 1000;
-        poll(fds, progress == PROGRESS_HELD ? 2 : 4, timeout_ms);
+        poll(fds, progress == PROGRESS_HELD ? 2 : 4, patience_ms(fs, progress));
         if (fds[0].revents)
             file_mounts_refresh(fs, true);
         commands_run(fs);
@@ -170,18 +196,11 @@ static void *run_procfs(void *sensor)
     return NULL;
 }
 
-/* A thread that takes no signals: those are the loop's. */
-static int thread_start(struct file_sensor *fs, void *(*function)(void *), const char *name)
+static int start_thread(struct file_sensor *fs, void *(*function)(void *), const char *name)
 {
-    sigset_t all, saved;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
-    int error = pthread_create(&fs->threads[fs->n_threads], NULL, function, fs);
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    if (error)
-        return -error;
-    pthread_setname_np(fs->threads[fs->n_threads++], name);
-    return 0;
+    int error = thread_start(&fs->threads[fs->n_threads], function, fs, name);
+    fs->n_threads += !error;
+    return error;
 }
 
 static int memory_open(struct file_sensor *fs)
@@ -209,13 +228,13 @@ static void groups_open(struct file_sensor *fs)
 {
     file_layers_open(fs);
     file_overlay_open(fs);
+    file_overlay_ignore_own(fs);
     file_procfs_open(fs);
     fs->drained_wall_ns = clock_ns(CLOCK_REALTIME);
     fs->retry_ns = clock_monotonic_ns() + RETRY_NS;
     file_layers_mark(fs);
     file_mounts_refresh(fs, true);
-    for (int i = 0; fs->options.watch_files && fs->options.watch_files[i]; i++)
-        file_overlay_watch(fs, fs->options.watch_files[i], FAN_MODIFY | FAN_CLOSE_WRITE);
+    file_overlay_watch_host(fs);
 }
 
 int file_sensor_open(struct file_sensor *fs, const struct file_sensor_options *options)
@@ -226,15 +245,15 @@ int file_sensor_open(struct file_sensor *fs, const struct file_sensor_options *o
     fs->group_fd[FILE_GROUP_LAYERS] = fs->group_fd[FILE_GROUP_OVERLAY] = fs->group_fd[FILE_GROUP_PROCFS] = -1;
     fs->mountinfo_fd = fs->wake_fd = fs->stop_fd = -1;
     pthread_mutex_init(&fs->marks_lock, NULL);
-    file_scope_init(&fs->scope, fs->options.host_paths);
+    file_scope_init(&fs->scope, fs->options.host_paths, fs->options.log_paths);
     dir_cache_init(&fs->dirs, hash_key_random());
     int error = memory_open(fs);
     if (!error) {
         groups_open(fs);
-        error = thread_start(fs, run_procfs, "file-proc");
+        error = start_thread(fs, run_procfs, "file-proc");
     }
     if (!error)
-        error = thread_start(fs, run_files, "file");
+        error = start_thread(fs, run_files, "file");
     if (error)
         file_sensor_close(fs);
     return error;
@@ -258,6 +277,7 @@ void file_sensor_close(struct file_sensor *fs)
         close_fd(fs->group_fd[i]);
     file_layers_close(fs);
     file_rescan_fini(&fs->rescan);
+    file_library_fini(fs);
     close_fd(fs->mountinfo_fd);
     close_fd(fs->wake_fd);
     close_fd(fs->stop_fd);

@@ -16,12 +16,16 @@
 #include <linux/sock_diag.h>
 
 #include "agent/sensors/ct_decode.h"
+#include "agent/sensors/ct_request.h"
+#include "agent/sensors/netlink_attrs.h"
 #include "agent/sensors/netns.h"
+#include "common/address.h"
 #include "common/clock.h"
 #include "common/log.h"
 
 #define SLOTS 32 /* datagrams per system call */
 #define DUMP_BYTES 32768
+#define ROOM_EXTRA 64 /* of the ring, for each event */
 #define GROUPS (1u << (NFNLGRP_CONNTRACK_NEW - 1) | 1u << (NFNLGRP_CONNTRACK_UPDATE - 1) | 1u << (NFNLGRP_CONNTRACK_DESTROY - 1))
 
 struct flow_buffers {
@@ -79,81 +83,6 @@ static void switch_restore(const struct flow_switch *s, int proc_fd)
 {
     if (s->path && s->before >= 0 && switch_read(proc_fd, s->path) == 1)
         switch_write(proc_fd, s->path, s->before);
-}
-
-/* ---- requests to conntrack, on a socket of their own so that answers never stand behind events ---- */
-
-static struct nlmsghdr *request_start(char *buffer, int type, uint16_t flags, uint8_t family)
-{
-    struct nlmsghdr *head = mnl_nlmsg_put_header(buffer);
-    head->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
-    head->nlmsg_flags = NLM_F_REQUEST | flags;
-    struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(head, sizeof *nfg);
-    nfg->nfgen_family = family;
-    nfg->version = NFNETLINK_V0;
-    return head;
-}
-
-/* Sends and takes the whole answer, which the kernel has ready when sendto(2) returns. 0, or -errno. */
-static int request_run(struct flow_sensor *fs, const struct nlmsghdr *head)
-{
-    char buffer[4096] __attribute__((aligned(8)));
-    if (mnl_socket_sendto(fs->dump, head, head->nlmsg_len) < 0)
-        return -errno;
-    int r = 0;
-    ssize_t n;
-    while ((n = recv(mnl_socket_get_fd(fs->dump), buffer, sizeof buffer, MSG_DONTWAIT)) > 0) {
-        const struct nlmsghdr *answer = (const void *)buffer;
-        if ((size_t)n >= NLMSG_LENGTH(sizeof(int32_t)) && answer->nlmsg_type == NLMSG_ERROR)
-            r = *(const int32_t *)mnl_nlmsg_get_payload(answer);
-    }
-    return r;
-}
-
-static void put_tuple(struct nlmsghdr *head, const struct sockaddr_storage *name)
-{
-    const struct sockaddr_in *in = (const void *)name;
-    const struct sockaddr_in6 *in6 = (const void *)name;
-    struct nlattr *tuple = mnl_attr_nest_start(head, CTA_TUPLE_ORIG), *part = mnl_attr_nest_start(head, CTA_TUPLE_IP);
-    for (int i = 0; i < 2; i++) { /* from itself to itself */
-        if (name->ss_family == AF_INET)
-            mnl_attr_put(head, i ? CTA_IP_V4_DST : CTA_IP_V4_SRC, 4, &in->sin_addr);
-        else
-            mnl_attr_put(head, i ? CTA_IP_V6_DST : CTA_IP_V6_SRC, 16, &in6->sin6_addr);
-    }
-    mnl_attr_nest_end(head, part);
-    part = mnl_attr_nest_start(head, CTA_TUPLE_PROTO);
-    mnl_attr_put_u8(head, CTA_PROTO_NUM, IPPROTO_UDP);
-    mnl_attr_put_u16(head, CTA_PROTO_SRC_PORT, in->sin_port); /* at the same place in sockaddr_in6 */
-    mnl_attr_put_u16(head, CTA_PROTO_DST_PORT, in->sin_port);
-    mnl_attr_nest_end(head, part);
-    mnl_attr_nest_end(head, tuple);
-}
-
-/* Does our namespace track this family? There is no way to ask, so: one datagram over loopback from a socket to itself, before anybody
- * listens, and a request to delete the flow it made. 1 yes, 0 no, -errno not to be found out. */
-static int tracks(struct flow_sensor *fs, int family)
-{
-    char buffer[512] __attribute__((aligned(8)));
-    struct sockaddr_storage name = { .ss_family = (sa_family_t)family };
-    socklen_t size = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    if (family == AF_INET)
-        ((struct sockaddr_in *)(void *)&name)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    else
-        ((struct sockaddr_in6 *)(void *)&name)->sin6_addr = in6addr_loopback;
-    int s = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r;
-    if (s < 0)
-        return -errno;
-    if (bind(s, (void *)&name, size) || getsockname(s, (void *)&name, &size) || sendto(s, "", 1, 0, (void *)&name, size) < 0) {
-        r = -errno;
-    } else {
-        struct nlmsghdr *head = request_start(buffer, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, (uint8_t)family);
-        put_tuple(head, &name);
-        r = request_run(fs, head);
-        r = !r ? 1 : r == -ENOENT ? 0 : r;
-    }
-    close(s);
-    return r;
 }
 
 /* ---- state ---- */
@@ -240,12 +169,12 @@ static int open_sockets(struct flow_sensor *fs)
 {
     char buffer[64] __attribute__((aligned(8)));
     fs->events = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    fs->dump = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (!fs->events || !fs->dump)
+    if (!fs->events)
         return off(fs, -errno, "the kernel has no nfnetlink: load the module nf_conntrack_netlink");
-    if (mnl_socket_bind(fs->dump, 0, MNL_SOCKET_AUTOPID) < 0)
-        return off(fs, -errno, "cannot bind a netlink socket");
-    int r = request_run(fs, request_start(buffer, IPCTNL_MSG_CT_GET_STATS, 0, AF_UNSPEC));
+    int r = flow_dumps_add(&fs->dumps, 0, NSID_HOST);
+    if (r)
+        return off(fs, r, "cannot open a netlink socket");
+    r = ct_request_run(flow_dumps_host(&fs->dumps), ct_request_start(buffer, IPCTNL_MSG_CT_GET_STATS, 0, AF_UNSPEC));
     if (r == -EPERM)
         return off(fs, r, "needs CAP_NET_ADMIN");
     if (r || switch_read(fs->options.proc_fd, "sys/net/netfilter/nf_conntrack_count") < 0)
@@ -259,8 +188,11 @@ int flow_sensor_open(struct flow_sensor *fs, struct sensor *sensor, const struct
     memset(fs, 0, sizeof *fs);
     fs->sensor = sensor;
     fs->options = *options;
+    if (!fs->options.long_ns)
+        fs->options.long_ns = LIMIT_FLOW_LONG_NS;
+    flow_dumps_init(&fs->dumps);
     fs->buffers = calloc(1, sizeof *fs->buffers);
-    if (!fs->buffers || flow_twins_init(&fs->twins, hash_key_random()))
+    if (!fs->buffers || flow_twins_init(&fs->twins, hash_key_random()) || flow_growth_init(&fs->growth))
         return off(fs, -ENOMEM, "out of memory");
     open_buffers(fs->buffers);
     int r = open_sockets(fs);
@@ -268,12 +200,13 @@ int flow_sensor_open(struct flow_sensor *fs, struct sensor *sensor, const struct
         return r;
     open_switches(fs);
     for (int i = 0; i < 2; i++)
-        fs->untracked[i] = tracks(fs, families[i]) == 0;
+        fs->untracked[i] = ct_tracks(flow_dumps_host(&fs->dumps), families[i]) == 0; /* before anybody listens */
     set_options(fs);
     if (mnl_socket_bind(fs->events, GROUPS, MNL_SOCKET_AUTOPID) < 0)
         return off(fs, -errno, "cannot listen to conntrack events, which needs CAP_NET_ADMIN");
     fs->ring_drops = sensor->stats->lost;
     fs->resync_wanted = fs->resync_first = true;
+    fs->long_started_ns = clock_monotonic_ns();
     tell_state(fs);
     return 0;
 }
@@ -284,13 +217,18 @@ void flow_sensor_close(struct flow_sensor *fs)
         switch_restore(&fs->switches[i], fs->options.proc_fd);
     if (fs->events)
         mnl_socket_close(fs->events);
-    if (fs->dump)
-        mnl_socket_close(fs->dump);
+    flow_dumps_fini(&fs->dumps);
+    flow_growth_fini(&fs->growth);
     flow_twins_fini(&fs->twins);
     free(fs->buffers);
-    fs->events = fs->dump = NULL;
+    fs->events = NULL;
     fs->buffers = NULL;
     memset(fs->switches, 0, sizeof fs->switches);
+}
+
+struct nft_switches flow_sensor_switches(const struct flow_sensor *fs)
+{
+    return (struct nft_switches){ .acct = fs->switches[0].before, .events = fs->switches[1].before };
 }
 
 int flow_sensor_fd(const struct flow_sensor *fs)
@@ -300,17 +238,19 @@ int flow_sensor_fd(const struct flow_sensor *fs)
 
 /* ---- events ---- */
 
-static bool is_loopback(const struct address *a)
+/* What ct_tracks() sends: a datagram from a socket to itself. */
+static bool is_our_question(const struct event *ev)
 {
-    static const uint8_t one[16] = { [15] = 1 };
-    return a->family == 4 ? a->bytes[0] == 127 : !memcmp(a->bytes, one, sizeof one);
+    return ev->proto == IPPROTO_UDP && ev->sport == ev->dport && address_is_loopback(&ev->src) && address_equal(&ev->src, &ev->dst);
 }
 
 static bool is_told(struct flow_sensor *fs, struct event *ev, bool resync)
 {
+    if (is_our_question(ev))
+        return false;
     if (ev->nsid == NSID_HOST) {
         tracking_seen(fs, ev->src.family);
-        if (fs->options.drop_loopback && is_loopback(&ev->src) && is_loopback(&ev->dst))
+        if (fs->options.drop_loopback && address_is_loopback(&ev->src) && address_is_loopback(&ev->dst))
             return false;
     }
     if (resync && flow_twins_knows(&fs->twins, ev))
@@ -350,7 +290,7 @@ static void take_datagram(struct flow_sensor *fs, struct mmsghdr *m, uint64_t no
     int r = -EINVAL;
     /* Root of a container may multicast to our groups from its own namespace: only port 0 is the kernel. */
     if (m->msg_hdr.msg_namelen == sizeof *sender && sender->nl_pid == 0 && !(m->msg_hdr.msg_flags & MSG_TRUNC))
-        while ((r = ct_next(&datagram, &message, &size)) > 0)
+        while ((r = netlink_next(&datagram, &message, &size)) > 0)
             take_message(fs, message, size, nsid_of(&m->msg_hdr), now_ns);
     if (r < 0)
         sensor_count(&fs->sensor->stats->malformed, 1);
@@ -392,73 +332,122 @@ static void look_for_loss(struct flow_sensor *fs, bool said)
     }
 }
 
-/* ---- resync ---- */
+/* ---- dumps ---- */
 
-static void resync_start(struct flow_sensor *fs)
+int flow_sensor_add(struct flow_sensor *fs, uint64_t netns, int32_t nsid)
 {
-    char buffer[64] __attribute__((aligned(8)));
-    uint64_t now_ns = clock_monotonic_ns();
-    if (fs->resync_started_ns && now_ns - fs->resync_started_ns < LIMIT_FLOW_RESYNC_NS)
-        return;
-    struct nlmsghdr *head = request_start(buffer, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC);
-    head->nlmsg_seq = ++fs->resync_seq;
-    fs->resync_wanted = false;
-    fs->resync_started_ns = now_ns;
-    fs->resync_events = 0;
-    if (mnl_socket_sendto(fs->dump, head, head->nlmsg_len) < 0)
-        log_warn("flow", "cannot dump conntrack: %s", strerror(errno));
-    else
-        fs->resync_runs = true;
+    return fs->events ? flow_dumps_add(&fs->dumps, netns, nsid) : 0;
 }
 
-static void resync_end(struct flow_sensor *fs)
+void flow_sensor_remove(struct flow_sensor *fs, uint64_t netns)
 {
-    fs->resync_runs = false;
-    if (!fs->resync_first)
+    if (fs->events)
+        flow_dumps_remove(&fs->dumps, netns);
+}
+
+static bool resync_is_due(const struct flow_sensor *fs, uint64_t now_ns)
+{
+    return !fs->resync_started_ns || now_ns - fs->resync_started_ns >= LIMIT_FLOW_RESYNC_NS;
+}
+
+static void round_begin(struct flow_sensor *fs, enum flow_round round)
+{
+    fs->round = round;
+    fs->resync_events = 0;
+    flow_dumps_begin(&fs->dumps, round);
+}
+
+/* A resync does not wait for a look at long flows. */
+static void round_start(struct flow_sensor *fs, uint64_t now_ns)
+{
+    if (fs->resync_wanted && fs->round != ROUND_ALL && resync_is_due(fs, now_ns)) {
+        fs->resync_wanted = false;
+        fs->resync_started_ns = now_ns;
+        round_begin(fs, ROUND_ALL);
+    } else if (fs->round == ROUND_NONE && flow_dumps_has_fresh(&fs->dumps)) {
+        round_begin(fs, ROUND_FRESH);
+    } else if (fs->round == ROUND_NONE && now_ns - fs->long_started_ns >= fs->options.long_ns) {
+        fs->long_started_ns = now_ns;
+        flow_growth_round(&fs->growth);
+        round_begin(fs, ROUND_LONG);
+    }
+}
+
+static void round_end(struct flow_sensor *fs)
+{
+    if (fs->round == ROUND_ALL && !fs->resync_first)
         sensor_count(&fs->sensor->stats->resyncs, 1);
-    fs->resync_first = false;
+    fs->resync_first &= fs->round != ROUND_ALL;
     if (fs->resync_events >= LIMIT_FLOW_RESYNC_EVENTS)
         log_warn("flow", "conntrack holds more flows than one resync tells (%d): the rest is told as it changes", LIMIT_FLOW_RESYNC_EVENTS);
+    fs->round = ROUND_NONE;
 }
 
-static void resync_message(struct flow_sensor *fs, const uint8_t *message, size_t size, uint64_t now_ns)
+static bool is_dump_told(struct flow_sensor *fs, struct event *ev)
 {
-    if (fs->resync_events >= LIMIT_FLOW_RESYNC_EVENTS)
-        return;
+    if (fs->round == ROUND_LONG)
+        return flow_growth_tell(&fs->growth, ev) && is_told(fs, ev, false);
+    return fs->resync_events < LIMIT_FLOW_RESYNC_EVENTS && is_told(fs, ev, true);
+}
+
+static void dump_message(struct flow_sensor *fs, const uint8_t *message, size_t size, int32_t nsid, uint64_t now_ns)
+{
     struct event *ev = sensor_event(fs->sensor, EVENT_FLOW, now_ns, 0);
     if (!ev)
         return;
-    int r = ct_decode(ev, message, size, NSID_HOST);
+    int r = ct_decode(ev, message, size, nsid);
     if (r < 0)
         sensor_count(&fs->sensor->stats->malformed, 1);
-    if (r == 0 && is_told(fs, ev, true)) {
+    if (r || !is_dump_told(fs, ev))
+        return;
+    sensor_commit(fs->sensor, ev);
+    if (fs->round == ROUND_LONG)
+        fs->pause_until_ns += LIMIT_FLOW_LONG_EACH_NS;
+    else
         fs->resync_events++;
-        sensor_commit(fs->sensor, ev);
-    }
 }
 
 /* One datagram of the dump (about 100 flows), and only into a ring that has room: flows that are new go first. */
-static void resync_slice(struct flow_sensor *fs)
+static void dump_slice(struct flow_sensor *fs, uint64_t now_ns)
 {
     const uint8_t *message;
     size_t size;
-    if (ring_used(&fs->sensor->ring) > fs->sensor->ring.size / 2)
+    int32_t nsid;
+    if (ring_used(&fs->sensor->ring) > fs->sensor->ring.size / 2 || now_ns < fs->pause_until_ns)
         return;
-    ssize_t n = recv(mnl_socket_get_fd(fs->dump), fs->buffers->dump, DUMP_BYTES, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    ssize_t n = flow_dumps_read(&fs->dumps, fs->buffers->dump, DUMP_BYTES, &nsid);
+    if (n < 0)
+        round_end(fs);
+    if (n <= 0)
         return;
-    uint64_t now_ns = clock_monotonic_ns();
-    struct bytes datagram = bytes_of(fs->buffers->dump, n > 0 ? (size_t)n : 0);
-    bool done = n <= 0;
-    while (ct_next(&datagram, &message, &size) > 0) {
+    struct bytes datagram = bytes_of(fs->buffers->dump, (size_t)n);
+    fs->pause_until_ns = now_ns;
+    while (netlink_next(&datagram, &message, &size) > 0) {
         uint16_t type = load_u16(message + offsetof(struct nlmsghdr, nlmsg_type));
         if (type == NLMSG_DONE || type == NLMSG_ERROR)
-            done = true;
+            flow_dumps_done(&fs->dumps);
         else
-            resync_message(fs, message, size, now_ns);
+            dump_message(fs, message, size, nsid, now_ns);
     }
-    if (done)
-        resync_end(fs);
+}
+
+uint64_t flow_sensor_due(const struct flow_sensor *fs)
+{
+    return fs->events ? fs->long_started_ns + fs->options.long_ns : UINT64_MAX;
+}
+
+bool flow_sensor_busy(struct flow_sensor *fs)
+{
+    return fs->events && (fs->round != ROUND_NONE || fs->resync_wanted || flow_dumps_has_fresh(&fs->dumps) ||
+                          clock_monotonic_ns() >= flow_sensor_due(fs));
+}
+
+/* Events that our queue has room for: what does not fit waits in the kernel's, which is larger. A datagram holds one. */
+static int room(const struct flow_sensor *fs)
+{
+    const struct ring *ring = &fs->sensor->ring;
+    size_t events = (ring->size - ring_used(ring)) / (sizeof(struct event) + ROOM_EXTRA);
+    return events > 2 ? (int)events - 2 : 0; /* the end of the ring may be too short for one, and loss is to be told */
 }
 
 int flow_sensor_drain(struct flow_sensor *fs, int max)
@@ -467,8 +456,8 @@ int flow_sensor_drain(struct flow_sensor *fs, int max)
     bool lost = false;
     if (!fs->events)
         return 0;
-    while (done < max) {
-        n = receive(fs, max - done);
+    while (done < max && (n = room(fs)) > 0) {
+        n = receive(fs, n < max - done ? n : max - done);
         lost |= n == -ENOBUFS;
         if (n < 0 && n != -ENOBUFS && n != -EINTR)
             break;
@@ -478,9 +467,9 @@ int flow_sensor_drain(struct flow_sensor *fs, int max)
     }
     if (done)
         look_for_loss(fs, lost);
-    if (fs->resync_wanted && !fs->resync_runs)
-        resync_start(fs);
-    if (fs->resync_runs)
-        resync_slice(fs);
+    uint64_t now_ns = clock_monotonic_ns();
+    round_start(fs, now_ns);
+    if (fs->round != ROUND_NONE)
+        dump_slice(fs, now_ns);
     return done;
 }

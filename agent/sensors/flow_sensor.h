@@ -3,7 +3,10 @@
 #ifndef ECSGUARD_FLOW_SENSOR_H
 #define ECSGUARD_FLOW_SENSOR_H
 
+#include "agent/sensors/flow_dumps.h"
+#include "agent/sensors/flow_growth.h"
 #include "agent/sensors/flow_twins.h"
+#include "agent/sensors/nft_table.h"
 #include "agent/sensors/sensor.h"
 
 struct mnl_socket;
@@ -12,6 +15,7 @@ struct flow_buffers;
 struct flow_options {
     int proc_fd;          /* /proc, borrowed until close */
     int rcvbuf_bytes;     /* 0 = LIMIT_NETLINK_RCVBUF_BYTES */
+    uint64_t long_ns;     /* pause between looks at what long flows sent; 0 = LIMIT_FLOW_LONG_NS */
     bool drop_loopback;   /* leave out flows of the host's namespace from loopback to loopback */
 };
 
@@ -24,7 +28,9 @@ struct flow_switch {
 struct flow_sensor {
     struct sensor *sensor;
     struct flow_options options;
-    struct mnl_socket *events, *dump;
+    struct mnl_socket *events;
+    struct flow_dumps dumps;
+    struct flow_growth growth;
     struct flow_buffers *buffers;
     struct flow_twins twins;
     struct flow_switch switches[2]; /* accounting, events */
@@ -32,10 +38,11 @@ struct flow_sensor {
     bool untracked[2];       /* nothing in the host's namespace tracks IPv4, IPv6 */
     uint32_t kernel_drops;   /* sk_drops of the socket when we last looked */
     uint64_t ring_drops;     /* stats->lost when we last looked */
-    /* the resync: a dump of the host's namespace, taken in slices */
-    bool resync_wanted, resync_runs, resync_first;
-    uint32_t resync_seq, resync_events;
-    uint64_t resync_started_ns;
+    /* dumps, taken in slices: the resync of what was missed, and what long flows sent */
+    enum flow_round round;
+    bool resync_wanted, resync_first;
+    uint32_t resync_events;
+    uint64_t resync_started_ns, long_started_ns, pause_until_ns;
 };
 
 /* 0, or -errno: the sensor is off and sensor->stats says why and what to do. Needs CAP_NET_ADMIN, and CAP_NET_BROADCAST for the other
@@ -43,6 +50,16 @@ struct flow_sensor {
 int flow_sensor_open(struct flow_sensor *fs, struct sensor *sensor, const struct flow_options *options);
 void flow_sensor_close(struct flow_sensor *fs);
 
+/* A network namespace whose flows are to be dumped, too: from any thread, which is in it; and its end. 0 or -errno. */
+int flow_sensor_add(struct flow_sensor *fs, uint64_t netns, int32_t nsid);
+void flow_sensor_remove(struct flow_sensor *fs, uint64_t netns);
+
+/* There are dumps to take: drain again. And when the next look at long flows is due (CLOCK_MONOTONIC). */
+bool flow_sensor_busy(struct flow_sensor *fs);
+uint64_t flow_sensor_due(const struct flow_sensor *fs);
+
+/* How the host's switches were before this sensor turned them on; -1 = it did not. */
+struct nft_switches flow_sensor_switches(const struct flow_sensor *fs);
 /* Readable when there is something to drain; -1 when closed. The loop need not watch it: it may drain at each tick. */
 int flow_sensor_fd(const struct flow_sensor *fs);
 

@@ -30,6 +30,8 @@ struct flow_twin {
 
 struct flow_twins {
     struct flow_twin *twins;
+    uint64_t *keys; /* of each, apart from the rest: one line of memory is a set */
+    uint32_t *worth; /* ... and how much it is worth keeping */
     struct hash_key hash;
     uint64_t dropped; /* events not told because they are a twin's */
     uint64_t evicted; /* pairs pushed out while both were alive */

@@ -306,3 +306,11 @@ void http_service_failed(struct http_service *service, uint64_t now_ns, const ch
     service->quiet_until_ns = now_ns + service->pause_ns;
     sensor_state(service->stats, SENSOR_DEGRADED, "%s: %s", service->what, error);
 }
+
+void http_service_needed(struct http_service *service)
+{
+    if (service->pause_ns > LIMIT_ABSENT_NEEDED_NS) {
+        service->quiet_until_ns -= service->pause_ns - LIMIT_ABSENT_NEEDED_NS;
+        service->pause_ns = LIMIT_ABSENT_NEEDED_NS;
+    }
+}

@@ -77,5 +77,7 @@ struct http_service {
 void http_service_answered(struct http_service *service);
 /* It did not answer, or with a server error: counts, says so in `stats`, and doubles the pause up to LIMIT_ABSENT_BACKOFF_NS. */
 void http_service_failed(struct http_service *service, uint64_t now_ns, const char *error);
+/* There is a new reason to ask: the pause ends LIMIT_ABSENT_NEEDED_NS after the last failure, and grows from there. */
+void http_service_needed(struct http_service *service);
 
 #endif

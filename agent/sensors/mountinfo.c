@@ -106,6 +106,8 @@ int mountinfo_parse(char *line, struct mountinfo *mount)
     for (char *tag = word(&at); !tag || strcmp(tag, "-"); tag = word(&at)) /* shared:N, master:N, ... */
         if (!tag)
             return -EINVAL;
+        else
+            mount->is_slave |= text_has_prefix(tag, "master:");
     char *super_options;
     if (!(mount->fs_type = word(&at)) || !(mount->source = word(&at)) || !(super_options = word(&at)))
         return -EINVAL;
@@ -113,6 +115,16 @@ int mountinfo_parse(char *line, struct mountinfo *mount)
     if (!strcmp(mount->fs_type, "overlay"))
         overlay_options(super_options, mount);
     return 0;
+}
+
+bool mountinfo_is_remote(const struct mountinfo *mount)
+{
+    static const char *const types[] = { "fuse", "fuseblk", "nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "9p", "afs", "lustre", "glusterfs",
+                                         "virtiofs" };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!strcmp(mount->fs_type, types[i]))
+            return true;
+    return !strncmp(mount->fs_type, "fuse.", 5);
 }
 
 int mountinfo_upperdir(const struct mountinfo *mount, char *out, size_t size)
@@ -131,4 +143,32 @@ int mountinfo_upperdir(const struct mountinfo *mount, char *out, size_t size)
     }
     int n = snprintf(out, size, "%.*s%s", base, mount->mount_point, mount->upperdir);
     return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+/* `path` without `root`, which is at or above it; NULL if it is not. */
+static const char *path_below(const char *path, const char *root)
+{
+    size_t n = strcmp(root, "/") ? strlen(root) : 0;
+    return strncmp(path, root, n) || (path[n] && path[n] != '/') ? NULL : path + n;
+}
+
+int mountinfo_host_path(char *text, const struct mountinfo *mount, char *out, size_t size)
+{
+    struct mountinfo host;
+    size_t best = 0;
+    int result = -ENOENT;
+    for (char *line; (line = mountinfo_line(&text));) {
+        const char *rest;
+        if (mountinfo_parse(line, &host) || host.dev != mount->dev || !(rest = path_below(mount->root, host.root)))
+            continue;
+        if (result >= 0 && strlen(host.root) <= best) /* the closest, of those the first */
+            continue;
+        best = strlen(host.root);
+        bool top = !strcmp(host.mount_point, "/"), whole = !strcmp(rest, "/") || !*rest;
+        int n = snprintf(out, size, "%s%s", top && !whole ? "" : host.mount_point, whole ? "" : rest);
+        if (n < 0 || (size_t)n >= size)
+            return -ENAMETOOLONG;
+        result = whole;
+    }
+    return result;
 }

@@ -45,8 +45,9 @@ static int nsid_request(struct mnl_socket *socket, uint16_t type, int ns_fd, int
     return 0;
 }
 
-static int nsid_lookup(int ns_fd, bool assign, int32_t *nsid)
+int netns_nsid_of_fd(int ns_fd, bool assign, int32_t *nsid)
 {
+    *nsid = NSID_UNKNOWN;
     struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (!socket)
         return -errno;
@@ -81,7 +82,7 @@ int netns_nsid_of(int proc_fd, pid_t pid, bool assign, int32_t *nsid, uint64_t *
     if (!r && ns.st_ino == own.st_ino && ns.st_dev == own.st_dev)
         *nsid = NSID_HOST;
     else if (!r)
-        r = nsid_lookup(fd, assign, nsid);
+        r = netns_nsid_of_fd(fd, assign, nsid);
     close(fd);
     return r;
 }

@@ -14,4 +14,7 @@
  * see); needs CAP_NET_ADMIN. 0, or -errno: -ENOENT or -ESRCH when the process is gone. `*nsid` is always set. */
 int netns_nsid_of(int proc_fd, pid_t pid, bool assign, int32_t *nsid, uint64_t *inode);
 
+/* The same for a descriptor of a namespace, as numbered by the namespace that the calling thread is in. Not to be asked for that one itself. */
+int netns_nsid_of_fd(int ns_fd, bool assign, int32_t *nsid);
+
 #endif

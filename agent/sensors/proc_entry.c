@@ -39,6 +39,37 @@ bool proc_entry_is_own_noise(const char *file)
     return text_has_prefix(file, "attr/");
 }
 
+static bool is_one_of(const char *name, const char *const *names)
+{
+    for (; *names; names++)
+        if (!strcmp(name, *names))
+            return true;
+    return false;
+}
+
+bool proc_entry_open_matters(const struct proc_entry *entry, bool own)
+{
+    static const char *const of_any[] = { "environ", "mem", NULL };
+    static const char *const of_others[] = { "maps", "smaps", "pagemap", "auxv", "stack", "syscall", NULL };
+    static const char *const global[] = { "/kcore", "/kallsyms", "/kmsg", "/kpagecount", "/sysrq-trigger", "/keys", "/sched_debug", "/timer_list", NULL };
+    if (entry->pid)
+        return is_one_of(entry->file, of_any) || (!own && is_one_of(entry->file, of_others));
+    const char *name = strrchr(entry->tail, '/');
+    return name && is_one_of(name, global);
+}
+
+bool cgroup_file_matters(const char *path)
+{
+    static const char *const names[] = { "/release_agent", "/notify_on_release", "/devices.allow", NULL };
+    const char *name = strrchr(path, '/');
+    return name && is_one_of(name, names);
+}
+
+bool sysfs_file_matters(const char *path)
+{
+    return text_has_suffix(path, "/kernel/uevent_helper");
+}
+
 int32_t proc_status_nspid(const char *status)
 {
     const char *line = strstr(status, "\nNSpid:");

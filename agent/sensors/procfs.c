@@ -16,6 +16,7 @@
 #include "agent/sensors/procfs_decode.h"
 #include "common/clock.h"
 #include "common/event_fields.h"
+#include "common/text.h"
 
 int procfs_open(const char *path)
 {
@@ -176,6 +177,7 @@ static void read_stat(int dir, struct event *ev, struct procfs_scratch *scratch)
         return;
     event_set_text(ev, F_COMM, st.comm, st.comm_size);
     event_set(ev, F_PPID, ppid, st.ppid);
+    event_set(ev, F_PGID, pgid, st.pgid);
     event_set(ev, F_SID, sid, st.sid);
     event_set(ev, F_TTY, tty, st.tty);
     event_set(ev, F_START_NS, start_ns, ticks_to_monotonic_ns(st.start_ticks));
@@ -215,16 +217,33 @@ static void read_namespaces(int dir, struct event *ev, struct procfs_scratch *sc
         event_set(ev, F_PIDNS, pidns, number);
 }
 
-static void read_ids(int dir, struct event *ev, struct procfs_scratch *scratch)
+static void read_loginuid(int dir, struct event *ev, struct procfs_scratch *scratch)
 {
-    struct procfs_ids ids;
+    uint64_t uid;
+    ssize_t n = read_file(dir, "loginuid", scratch->bytes, sizeof scratch->bytes);
+    if (n > 0 && !text_to_u64(scratch->bytes, (size_t)n, &uid) && uid <= UINT32_MAX)
+        event_set(ev, F_LOGINUID, loginuid, (uint32_t)uid);
+}
+
+static void read_status(int dir, struct event *ev, struct procfs_scratch *scratch)
+{
+    struct procfs_status st;
     ssize_t n = read_file(dir, "status", scratch->bytes, sizeof scratch->bytes);
-    if (n <= 0 || procfs_parse_ids(scratch->bytes, (size_t)n, &ids))
+    if (n <= 0 || procfs_parse_status(scratch->bytes, (size_t)n, &st))
         return;
-    event_set(ev, F_UID, uid, ids.uid);
-    event_set(ev, F_EUID, euid, ids.euid);
-    event_set(ev, F_GID, gid, ids.gid);
-    event_set(ev, F_EGID, egid, ids.egid);
+    event_set(ev, F_UID, uid, st.uid);
+    event_set(ev, F_EUID, euid, st.euid);
+    event_set(ev, F_GID, gid, st.gid);
+    event_set(ev, F_EGID, egid, st.egid);
+    if (st.vpid > 0)
+        event_set(ev, F_VPID, vpid, st.vpid);
+    if (st.vpgid > 0)
+        event_set(ev, F_VPGID, vpgid, st.vpgid);
+    if (!st.has_capabilities)
+        return;
+    event_set(ev, F_CAP_EFFECTIVE, cap_effective, st.cap_effective);
+    event_set(ev, F_CAP_PERMITTED, cap_permitted, st.cap_permitted);
+    event_set(ev, F_CAP_INHERITABLE, cap_inheritable, st.cap_inheritable);
 }
 
 /* What dies with the process first. */
@@ -243,7 +262,8 @@ static const struct {
     { PROCFS_CWD, read_cwd },
     { PROCFS_CGROUP, read_cgroup },
     { PROCFS_NAMESPACES, read_namespaces },
-    { PROCFS_IDS, read_ids },
+    { PROCFS_LOGINUID, read_loginuid },
+    { PROCFS_STATUS, read_status },
 };
 
 void procfs_read(int dir, unsigned what, struct event *ev, struct procfs_scratch *scratch)

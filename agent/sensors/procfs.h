@@ -14,13 +14,13 @@ enum {
     PROCFS_SOCKET = 1 << 4,   /* if one of them is an inet socket: its addresses; needs PROCFS_STDIO */
     PROCFS_ENVIRON = 1 << 5,
     PROCFS_OWNER = 1 << 6,    /* euid, egid */
-    PROCFS_STAT = 1 << 7,     /* comm, ppid, sid, tty, start (to 10 ms) */
+    PROCFS_STAT = 1 << 7,     /* comm, ppid, pgid, sid, tty, start (to 10 ms) */
     PROCFS_CWD = 1 << 8,
     PROCFS_CGROUP = 1 << 9,
     PROCFS_NAMESPACES = 1 << 10,
-    PROCFS_IDS = 1 << 11,     /* uid, euid, gid, egid from status: dear */
-    PROCFS_EXEC = PROCFS_IDS - 1, /* what an exec changes or decides */
-    PROCFS_ALL = (PROCFS_IDS << 1) - 1,
+    PROCFS_LOGINUID = 1 << 11,
+    PROCFS_STATUS = 1 << 12,  /* uid, euid, gid, egid, vpid, vpgid, capabilities: as dear as three others */
+    PROCFS_ALL = (PROCFS_STATUS << 1) - 1,
 };
 
 /* Working memory of one reader: too big for a stack, reused for ever. */

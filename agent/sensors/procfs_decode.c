@@ -48,6 +48,7 @@ int procfs_parse_stat(const char *text, size_t size, struct procfs_stat *out)
         if (!next_number(&c, &n[i - 4]))
             return -EINVAL;
     out->ppid = (int32_t)n[0];
+    out->pgid = (int32_t)n[1];
     out->sid = (int32_t)n[2];
     out->tty = (uint32_t)n[3];
     out->start_ticks = n[18];
@@ -69,10 +70,57 @@ static bool find_ids(const char *text, size_t size, const char *key, uint32_t *r
     return true;
 }
 
-int procfs_parse_ids(const char *text, size_t size, struct procfs_ids *out)
+/* The last number of a line: of NSpid and NSpgid that of the innermost namespace. 0 if there is none. */
+static int32_t find_innermost(const char *text, size_t size, const char *key)
+{
+    const char *line = memmem(text, size, key, strlen(key));
+    uint64_t number, last = 0;
+    if (!line)
+        return 0;
+    struct cursor c = { line + strlen(key), text + size };
+    while (next_number(&c, &number))
+        last = number;
+    return last <= INT32_MAX ? (int32_t)last : 0;
+}
+
+/* 16 hex digits behind the key. */
+static bool find_mask(const char *text, size_t size, const char *key, uint64_t *mask)
+{
+    const char *line = memmem(text, size, key, strlen(key)), *word;
+    if (!line)
+        return false;
+    struct cursor c = { line + strlen(key), text + size };
+    const size_t n = next_word(&c, &word);
+    *mask = 0;
+    for (size_t i = 0; i < n && i < 16; i++) {
+        const int digit = word[i] >= '0' && word[i] <= '9' ? word[i] - '0' : word[i] >= 'a' && word[i] <= 'f' ? word[i] - 'a' + 10 : -1;
+        if (digit < 0)
+            return false;
+        *mask = *mask << 4 | (uint64_t)digit;
+    }
+    return n == 16;
+}
+
+int procfs_parse_status(const char *text, size_t size, struct procfs_status *out)
 {
     /* Safe although the Name: line is the process's choice: the kernel escapes newlines in it. */
-    return find_ids(text, size, "\nUid:", &out->uid, &out->euid) && find_ids(text, size, "\nGid:", &out->gid, &out->egid) ? 0 : -EINVAL;
+    if (!find_ids(text, size, "\nUid:", &out->uid, &out->euid) || !find_ids(text, size, "\nGid:", &out->gid, &out->egid))
+        return -EINVAL;
+    out->vpid = find_innermost(text, size, "\nNSpid:");
+    out->vpgid = find_innermost(text, size, "\nNSpgid:");
+    out->has_capabilities = find_mask(text, size, "\nCapInh:", &out->cap_inheritable) &&
+                            find_mask(text, size, "\nCapPrm:", &out->cap_permitted) &&
+                            find_mask(text, size, "\nCapEff:", &out->cap_effective);
+    return 0;
+}
+
+int32_t procfs_parse_tgid(const char *text, size_t size)
+{
+    static const char key[] = "\nTgid:";
+    const char *line = memmem(text, size, key, sizeof key - 1);
+    struct cursor c = { line ? line + sizeof key - 1 : text + size, text + size };
+    uint64_t pid;
+    return next_number(&c, &pid) && pid <= INT32_MAX ? (int32_t)pid : 0;
 }
 
 bool procfs_parse_link(const char *link, size_t size, const char *kind, uint64_t *number)

@@ -11,7 +11,7 @@
 struct procfs_stat {
     const char *comm; /* in the parsed bytes */
     size_t comm_size;
-    int32_t ppid, sid;
+    int32_t ppid, pgid, sid;
     uint32_t tty;         /* device number, 0 = none */
     uint64_t start_ticks; /* since boot (CLOCK_BOOTTIME), in 1/sysconf(_SC_CLK_TCK) s */
 };
@@ -19,12 +19,18 @@ struct procfs_stat {
 /* /proc/PID/stat. comm is between the first '(' and the last ')' and may itself hold both, blanks and newlines. 0 or -EINVAL. */
 int procfs_parse_stat(const char *text, size_t size, struct procfs_stat *out);
 
-struct procfs_ids {
+struct procfs_status {
     uint32_t uid, euid, gid, egid;
+    int32_t vpid, vpgid; /* as its own pid namespace numbers it; 0 = not told */
+    bool has_capabilities;
+    uint64_t cap_effective, cap_permitted, cap_inheritable;
 };
 
-/* The Uid: and Gid: lines of /proc/PID/status. 0 or -EINVAL. */
-int procfs_parse_ids(const char *text, size_t size, struct procfs_ids *out);
+/* /proc/PID/status. 0, or -EINVAL when the ids are not in it. */
+int procfs_parse_status(const char *text, size_t size, struct procfs_status *out);
+
+/* The Tgid: line of /proc/PID/status, the process that a thread belongs to; 0 if there is none. */
+int32_t procfs_parse_tgid(const char *text, size_t size);
 
 /* "socket:[123]", "mnt:[4026531841]": true with the number when `link` is of this kind ("socket", "mnt"). */
 bool procfs_parse_link(const char *link, size_t size, const char *kind, uint64_t *number);

@@ -3,6 +3,8 @@
 #ifndef ECSGUARD_SENSOR_H
 #define ECSGUARD_SENSOR_H
 
+#include <pthread.h>
+
 #include "common/event.h"
 #include "common/ring.h"
 #include "common/sensor_stats.h"

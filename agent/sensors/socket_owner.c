@@ -12,8 +12,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "agent/sensors/proc_net.h"
-#include "common/clock.h"
 #include "common/text.h"
 
 /* Called with each descriptor of a process that is a socket; nonzero stops. */
@@ -133,102 +131,4 @@ int socket_owner_list(int proc_fd, pid_t pid, struct owned_socket *out, size_t m
     int r = visit_fds(proc_fd, pid, list_visit, &list);
     close(list.pidfd);
     return r < 0 ? r : (int)list.n;
-}
-
-struct search {
-    const struct socket_question *question;
-    uint64_t deadline_ns;
-    uint64_t inode;
-    int score;
-};
-
-static bool out_of_time(const struct search *search)
-{
-    return clock_monotonic_ns() > search->deadline_ns;
-}
-
-static void search_line(struct search *search, const char *line, size_t length)
-{
-    struct proc_net_socket s;
-    const struct socket_question *q = search->question;
-    if (proc_net_parse(line, length, &s) || !s.inode)
-        return;
-    int score = proc_net_match(&s, &q->local, q->lport, q->peer.family ? &q->peer : NULL, q->pport);
-    if (score > search->score) {
-        search->score = score;
-        search->inode = s.inode;
-    }
-}
-
-/* Whole lines of `buffer`; returns how many bytes of an unfinished line are left at its start. */
-static size_t search_lines(struct search *search, char *buffer, size_t size)
-{
-    char *at = buffer, *end;
-    while ((end = memchr(at, '\n', size - (size_t)(at - buffer)))) {
-        search_line(search, at, (size_t)(end - at));
-        at = end + 1;
-    }
-    size_t left = size - (size_t)(at - buffer);
-    memmove(buffer, at, left);
-    return left;
-}
-
-static int search_file(int proc_fd, struct search *search, const char *name)
-{
-    char path[48], buffer[16384];
-    snprintf(path, sizeof path, "%d/net/%s", (int)search->question->netns_pid, name);
-    int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : -errno; /* no IPv6 */
-    size_t left = 0, total = 0;
-    int r = 0;
-    for (;;) {
-        ssize_t n = read(fd, buffer + left, sizeof buffer - left);
-        if (n <= 0) {
-            r = n < 0 ? -errno : 0;
-            break;
-        }
-        total += (size_t)n;
-        left = search_lines(search, buffer, left + (size_t)n);
-        if (search->score == PROC_NET_EXACT)
-            break;
-        if (left == sizeof buffer)
-            left = 0; /* no line is that long: not what we think it is */
-        if (total > LIMIT_PROC_NET_BYTES || out_of_time(search)) {
-            r = -ETIME;
-            break;
-        }
-    }
-    close(fd);
-    return r;
-}
-
-static int inode_visit(void *to, int fd, uint64_t inode)
-{
-    (void)fd;
-    return inode == *(uint64_t *)to;
-}
-
-int socket_owner_find(int proc_fd, const struct socket_question *q, pid_t *pid)
-{
-    struct search search = { .question = q, .deadline_ns = clock_monotonic_ns() + q->budget_ns };
-    const char *const names[2][2] = { { "tcp", "tcp6" }, { "udp", "udp6" } };
-    int r = 0;
-    *pid = 0;
-    if (q->proto != IPPROTO_TCP && q->proto != IPPROTO_UDP)
-        return -EINVAL;
-    /* An IPv4 flow may belong to an IPv6 socket; never the other way round. */
-    for (int i = q->local.family == 6; i < 2 && !r; i++)
-        r = search_file(proc_fd, &search, names[q->proto == IPPROTO_UDP][i]);
-    if (r || !search.inode)
-        return r;
-    for (size_t i = 0; i < q->n_candidates; i++) {
-        if (out_of_time(&search))
-            return -ETIME;
-        if (visit_fds(proc_fd, q->candidates[i], inode_visit, &search.inode) > 0) {
-            *pid = q->candidates[i];
-            return 1;
-        }
-    }
-    return 0;
 }

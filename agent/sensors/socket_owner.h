@@ -1,4 +1,4 @@
-/* Which process has which inet socket: answers to the pipeline's requests, read from /proc when they are asked. */
+/* Which inet sockets a process has: answers to the pipeline's requests, read from /proc when they are asked. */
 #ifndef ECSGUARD_SOCKET_OWNER_H
 #define ECSGUARD_SOCKET_OWNER_H
 
@@ -20,19 +20,5 @@ struct owned_socket {
  * also unbound, just closed by the peer, or foreign-namespace sockets are described rightly. Returns how many of at most `max` were
  * found, or -errno: -ESRCH or -ENOENT when the process is gone, -EPERM when we may not look. `proc_fd` is an O_PATH descriptor of /proc. */
 int socket_owner_list(int proc_fd, pid_t pid, struct owned_socket *out, size_t max);
-
-struct socket_question {
-    pid_t netns_pid; /* any process of the network namespace */
-    uint8_t proto;   /* IPPROTO_TCP or IPPROTO_UDP */
-    struct address local, peer; /* peer.family 0: not known */
-    uint16_t lport, pport;
-    const pid_t *candidates; /* who may own it, the likeliest first */
-    size_t n_candidates;
-    uint64_t budget_ns; /* stop looking after this long */
-};
-
-/* The first candidate that holds the socket which fits best: 1 with `*pid`. 0 when nobody is found (no such socket, its process is no
- * candidate, or the socket is already closed): then `*pid` is 0. -ETIME when the budget ran out before that was certain; -errno. */
-int socket_owner_find(int proc_fd, const struct socket_question *question, pid_t *pid);
 
 #endif

@@ -2,10 +2,9 @@
 """Resident memory after 100,000 short-lived processes and 500 short-lived containers (as many as the time allows), and CPU when idle."""
 
 import shutil
-import tempfile
 import time
 
-from measure import LOAD, Docker, cpu_seconds, exec_load, figure, is_wanted, note, rss_mib, settle, temporary_agent
+from measure import LOAD, Docker, cpu_seconds, exec_load, figure, is_wanted, note, rss_mib, settle, temporary_agent, work_dir
 
 IDLE_SECONDS = 30
 CONTAINER_SECONDS = 150
@@ -25,7 +24,7 @@ def run_containers(docker):
 def main():
     agent, docker = temporary_agent(), None
     if is_wanted("rss_mib") and shutil.which("dockerd"):
-        docker = Docker(tempfile.mkdtemp(prefix="ecsguard-bench-"))
+        docker = Docker(work_dir())
         docker.start()
         agent = temporary_agent(docker_socket=docker.socket, layers=[docker.data])
     agent.start()

@@ -89,6 +89,8 @@ static void make_flow(int64_t i)
     event_set(ev, F_BYTES_IN, bytes_in, 56789);
     event_set(ev, F_PACKETS_OUT, packets_out, 12);
     event_set(ev, F_PACKETS_IN, packets_in, 34);
+    if (i % 2 && i > 1000)
+        event_set(ev, F_BEGIN_ID, begin_id, (uint64_t)i - 1000);
 }
 
 static int64_t next_id = 1;

@@ -1,7 +1,7 @@
 /* Opens and closes files in a loop, as a program that knows nothing of the agent would, and says what one open costs.
  *
- * bench_open DIR FILES OPERATIONS r|w|p [RATE]   r: read-only opens; w: opens for writing with one byte written;
- *                                              p: only makes the files; RATE: operations a second, 0 = as fast as it goes
+ * load_open DIR FILES OPERATIONS r|w|m|p [RATE]   r: read-only opens; w: opens for writing with one byte written; m: a fifth of them
+ *                                                for writing; p: only makes the files; RATE: operations a second, 0 = as fast as it goes
  * Prints "us_per_open OPERATIONS_PER_SECOND OPERATIONS". */
 #include <fcntl.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ int main(int argc, char **argv)
         return 2;
     long files = atol(argv[2]), operations = atol(argv[3]);
     double rate = argc > 5 ? atof(argv[5]) : 0;
-    int writing = argv[4][0] == 'w';
+    long each = argv[4][0] == 'w' ? 1 : argv[4][0] == 'm' ? 5 : 0; /* of so many opens the first is for writing */
     char path[4096];
     if (argv[4][0] == 'p') {
         make_files(argv[1], files);
@@ -57,6 +57,7 @@ int main(int argc, char **argv)
         if (rate > 0)
             wait_until(start + (double)i * 1e6 / rate);
         snprintf(path, sizeof path, "%s/f%ld", argv[1], i % files);
+        int writing = each && i % each == 0;
         int fd = open(path, writing ? O_RDWR : O_RDONLY);
         if (fd < 0 || (writing && write(fd, "x", 1) != 1)) {
             perror(path);

@@ -1,16 +1,20 @@
 """What the benchmarks share: the agent under test, the load programs, CPU times out of /proc, and the line that a figure is."""
 
+import atexit
 import os
 import pathlib
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
-from harness import BUILD, Agent, Docker, wait_for  # noqa: E402,F401
+from harness import BUILD, WITH_TRACEFS, Agent, Docker, wait_for  # noqa: E402,F401
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # in an orderly way: agents and dockerd end, too
 TICK = os.sysconf("SC_CLK_TCK")
 LOAD = BUILD / "tests/bench"
 
@@ -28,6 +32,25 @@ def figure(name, value, unit, peer=None, peer_value=None):
 
 def is_wanted(*names):
     return not sys.argv[1:] or any(n in sys.argv[1:] for n in names)
+
+
+def join_groups(pid):
+    """Puts this process into the control groups of a container's process: then it is the container's."""
+    for line in open(f"/proc/{pid}/cgroup"):
+        _, controller, path = line.strip().split(":", 2)
+        for top in (controller.removeprefix("name=") or "unified", ""):
+            try:
+                with open(f"/sys/fs/cgroup/{top}{path}/cgroup.procs", "w") as procs:
+                    procs.write("0")
+                break
+            except OSError:
+                continue
+
+
+def inside(pid, *command):
+    """What a program prints that runs in the container of `pid`, in its control groups and network namespace, with the host's files."""
+    return subprocess.run(["nsenter", f"--net=/proc/{pid}/ns/net", *map(str, command)], check=True, capture_output=True, text=True,
+                          preexec_fn=lambda: join_groups(pid)).stdout
 
 
 def note(text):
@@ -84,5 +107,15 @@ class Busy:
             c.wait()
 
 
+def work_dir():
+    """A directory that is gone when the benchmark has ended."""
+    path = tempfile.mkdtemp(prefix="ecsguard-bench-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
 def temporary_agent(**options):
-    return Agent(tempfile.mkdtemp(prefix="ecsguard-bench-"), **options)
+    """An agent that does not outlive the benchmark."""
+    agent = Agent(work_dir(), **options)
+    atexit.register(lambda: agent.process and agent.process.poll() is None and agent.stop())
+    return agent

@@ -7,6 +7,7 @@ set -u
 deb=$(realpath "$1")
 rpm=$(realpath "$2")
 [ "$(id -u)" = 0 ] || { echo "test_packages.sh: needs root" >&2; exit 1; }
+source=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
@@ -44,7 +45,7 @@ tree_make()
     : >"$root/var/lib/dpkg/available"
     : >"$root/dev/null"
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for name in sh rm mkdir cat; do ln -s busybox "$root/bin/$name"; done
+    for name in sh rm mkdir cat kill; do ln -s busybox "$root/bin/$name"; done
     for name in systemctl systemd-sysusers systemd-tmpfiles; do
         # shellcheck disable=SC2016 # for the script
         printf '#!/bin/sh\necho "%s $*" >>/calls\n' "$name" >"$root/usr/bin/$name"
@@ -66,14 +67,17 @@ tree_check()
         check "$kind: /$file runs on glibc 2.34" glibc_fits "$root/$file"
     done
     for file in usr/lib/systemd/system/ecsguard.service usr/lib/systemd/system/ecsguard-uploader.service usr/lib/sysusers.d/ecsguard.conf \
-        usr/lib/tmpfiles.d/ecsguard.conf etc/ecsguard/ecsguard.yaml; do
+        usr/lib/tmpfiles.d/ecsguard.conf etc/ecsguard/ecsguard.yaml usr/share/ecsguard/rules/00-lists.yaml usr/share/ecsguard/sequences.yaml; do
         check "$kind: /$file" is '644 0:0' stat -c '%a %u:%g' "$root/$file"
         check "$kind: /$file has no placeholder left" not grep -q '@[a-z]*@' "$root/$file"
     done
-    for file in etc/ecsguard/rules.d etc/ecsguard/intel.d usr/share/ecsguard/rules; do
+    for file in etc/ecsguard/rules.d etc/ecsguard/intel.d etc/ecsguard/sequences.d usr/share/ecsguard/rules usr/share/ecsguard/intel; do
         check "$kind: /$file" is '755 0:0' stat -c '%a %u:%g' "$root/$file"
     done
-    for file in man1/ecsguardctl.1 man5/ecsguard.yaml.5 man8/ecsguardd.8; do
+    check "$kind: all rules are there" is "$(cd "$source/agent/rules" && echo ./*.yaml)" sh -c "cd '$root/usr/share/ecsguard/rules' && echo ./*.yaml"
+    check "$kind: all starter lists are there" is "$(cd "$source/agent/intel" && echo ./*.txt)" sh -c "cd '$root/usr/share/ecsguard/intel' && echo ./*.txt"
+    check "$kind: the rules load" "$root/usr/bin/ecsguardctl" rules check "$root/usr/share/ecsguard/rules"
+    for file in man1/ecsguardctl.1 man5/ecsguard.yaml.5 man5/ecsguard-rules.5 man5/ecsguard-intel.5 man7/ecsguard-findings.7 man8/ecsguardd.8; do
         check "$kind: $file is compressed" gzip -t "$root/usr/share/man/$file.gz"
     done
     check "$kind: no file is writable by others" is '' find "$root/usr/share/ecsguard" "$root/etc/ecsguard" "$root/usr/sbin" "$root/usr/libexec" \
@@ -148,7 +152,7 @@ rpm_test()
     tree_make "$root"
     check 'rpm: database' rpm_in --initdb
     check 'rpm: the configuration is kept at upgrades' grep -qx /etc/ecsguard/ecsguard.yaml <(rpm -qp --configfiles "$rpm")
-    check 'rpm: needs the target names' is 'glibc,jansson,libcap,libcurl,libmnl,libnl3,libuv,libyaml,openssl-libs,sqlite-libs,systemd-libs' \
+    check 'rpm: needs the target names' is 'expat,glibc,jansson,libcap,libcurl,libmnl,libnl3,libuv,libyaml,nftables,openssl-libs,pcre2,sqlite-libs,systemd-libs' \
         sh -c "rpm -qp --requires '$rpm' | cut -d' ' -f1 | grep -v -e ^rpmlib -e '^systemd\$' -e ^/ -e ^config | sort -u | paste -sd,"
     check 'rpm: post names the units' grep -q 'preset ecsguard.service ecsguard-uploader.service' <(rpm -qp --scripts "$rpm")
     check 'rpm: preun names the units' grep -q 'disable --now ecsguard.service ecsguard-uploader.service' <(rpm -qp --scripts "$rpm")

@@ -35,6 +35,7 @@ printf '[Service]\nExecStart=\nExecStart=/usr/sbin/unit_probe /var/lib/ecsguard/
 cat >"$root/usr/sbin/job" <<'END'
 #!/bin/bash
 exec >/results 2>&1
+[ -d /sys/kernel/tracing/instances ] || echo 'no tracefs'
 dpkg --force-depends -i /tmp.deb | tail -n 2
 systemctl start ecsguard.service
 echo "active $(systemctl is-active ecsguard.service)"
@@ -102,9 +103,11 @@ for line in 'active active' 'NoNewPrivs:.1' 'Seccomp:.2' probed 'database 640 ro
     need "$line"
 done
 for name in fanotify_init fanotify_mark_filesystem fanotify_mark_open_exec name_to_handle_at open_by_handle_at netlink_all_nsid rcvbufforce \
-    read_exe_of_1 read_environ_of_1 read_fd_of_1 read_root_of_1 sched_fifo nice_-20 write_database write_conntrack_acct socket_unix socket_inet; do
+    read_exe_of_1 read_environ_of_1 read_fd_of_1 read_root_of_1 sched_fifo nice_-20 write_database write_conntrack_acct read_netns_lock enter_netns socket_unix \
+    socket_inet; do
     need "$name ok"
 done
+grep -qx 'no tracefs' "$results" || need 'tracing_instance ok'
 for name in no_write_etc no_write_usr no_write_home no_write_tmp no_write_sysctl no_packet_socket no_raw_socket no_mount no_ptrace no_bpf no_unshare \
     no_setuid no_executable_memory; do
     need "$name E[A-Z]+"

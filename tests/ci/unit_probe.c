@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "agent/privileges.h"
+#include "agent/sensors/tracefs.h"
 
 static FILE *out;
 static volatile sig_atomic_t ended;
@@ -89,6 +90,20 @@ static void proc_try(void)
     result("read_root_of_1", access("/proc/1/root/etc", R_OK) == 0);
 }
 
+static void tracefs_try(void)
+{
+    struct tracefs t;
+    char why[128];
+    int error = tracefs_open(&t, why, sizeof why);
+    if (!error) {
+        error = tracefs_write(&t, "events/syscalls/sys_enter_setns/enable", "1");
+        int closed = tracefs_close(&t);
+        error = error ? error : closed;
+    }
+    errno = -error;
+    result("tracing_instance", !error);
+}
+
 static void work_try(void)
 {
     fanotify_try();
@@ -102,6 +117,9 @@ static void work_try(void)
     result("nice_-20", setpriority(PRIO_PROCESS, 0, -20) == 0);
     write_try("write_database", "/var/lib/ecsguard/probe.db");
     write_try("write_conntrack_acct", "/proc/sys/net/netfilter/nf_conntrack_acct");
+    tracefs_try();
+    result("read_netns_lock", open("/proc/vmallocinfo", O_RDONLY) >= 0);
+    result("enter_netns", setns(open("/proc/1/ns/net", O_RDONLY), CLONE_NEWNET) == 0);
     socket_try("socket_unix", AF_UNIX, SOCK_STREAM, 0);
     socket_try("socket_inet", AF_INET, SOCK_STREAM, 0);
 }
@@ -118,7 +136,7 @@ static void harm_try(void)
     result("no_mount", mount("none", "/mnt", "tmpfs", 0, NULL) == 0);
     result("no_ptrace", syscall(SYS_ptrace, 0, 0, 0, 0) == 0);
     result("no_bpf", syscall(SYS_bpf, 0, NULL, 0) == 0);
-    result("no_unshare", unshare(CLONE_NEWNET) == 0);
+    result("no_unshare", unshare(CLONE_NEWNS) == 0); /* network namespaces may be entered */
     result("no_setuid", setuid(1) == 0);
     result("no_executable_memory", mmap(NULL, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "agent/sensors/ct_decode.h"
+#include "agent/sensors/netlink_attrs.h"
 #include "agent/sensors/flow_twins.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -15,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t length;
     if (!twins.twins && flow_twins_init(&twins, (struct hash_key){ 1, 2 }))
         abort();
-    for (int n = 0; ct_next(&datagram, &message, &length) > 0; n++) {
+    for (int n = 0; netlink_next(&datagram, &message, &length) > 0; n++) {
         struct event ev;
         event_init(&ev, EVENT_FLOW, SOURCE_FLOW, 1);
         if (ct_decode(&ev, message, length, n % 3 - 1))

@@ -24,6 +24,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!mountinfo_parse(line, &mount))
             mountinfo_upperdir(&mount, upperdir, sizeof upperdir);
     }
+    memcpy(copy, data, size);
+    mount = (struct mountinfo){ .dev = 0xfe00, .root = (char[]){ "/a/b" } };
+    if (mountinfo_host_path(copy, &mount, upperdir, sizeof upperdir) >= 0 && strlen(upperdir) >= sizeof upperdir)
+        abort();
     free(copy);
     return 0;
 }

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/detect/intel.h"
+#include "agent/detect/sequences.h"
+#include "agent/detect/suppress.h"
 #include "agent/pipeline.h"
 #include "common/clock.h"
+#include "tests/intel_load.h"
 
 static const char *const exes[] = { "/bin/sh", "/usr/bin/nc", "/bin/busybox", "/tmp/x", "/memfd:a (deleted)", "/dev/shm/x", "/usr/sbin/runc",
                                     "/usr/bin/sudo (deleted)" };
@@ -15,6 +17,18 @@ static const char *const ids[] = { "c0ffee00000000000000000000000000000000000000
                                    "beef000000000000000000000000000000000000000000000000000000000000" };
 static const char *const cgroups[] = { "/ecs/0123456789abcdef0123456789abcdef/c0ffee0000000000000000000000000000000000000000000000000000000000",
                                        "/docker/beef000000000000000000000000000000000000000000000000000000000000", "/system.slice/x", "" };
+
+static const char *const names[] = { "c2.example", "www.c2.example", "ecs-a-1.eu-central-1.amazonaws.com", "instance-data.ec2.internal", "www.example.com", ".", "", "a" };
+static const char answers[] = "www.example.com CNAME 60 c2.example\0c2.example A 60 203.0.113.66\0x AAAA 0 ::ffff:169.254.169.254\0no record";
+static const struct address places[] = { { 4, { 10, 0, 0, 1 } }, { 4, { 203, 0, 113, 66 } }, { 6, { 203, 0, 113, 66 } }, { 4, { 169, 254, 169, 254 } },
+                                         { 4, { 169, 254, 170, 2 } }, { 4, { 198, 51, 100, 10 } }, { 4, { 198, 51, 100, 40 } }, { 4, { 8, 8, 8, 8 } } };
+static const uint16_t ports[] = { 80, 22, 51678, 2375, 9001, 443, 40000, 0 };
+
+static const char digest[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+static const char filters[] = "suppress:\n- {name: a, when: [severity = low]}\n- {name: b, when: [exe matches /tmp/?]}\n";
+static const char stages[] = "- sequence: a\n  window: 5m\n  acts: 1\n  stages: [{name: x, tactics: [execution, defense_evasion]}, {name: y, types: '*'}]\n"
+                             "- sequence: b\n  window: 1h\n  scope: host\n  stages: [{name: x, types: '*New*'}, {name: y, types: 'P*'}]\n";
 
 static void put(struct event *ev, enum event_field field, const char *text)
 {
@@ -26,7 +40,7 @@ static void set_image(struct event *ev, const uint8_t *b)
     if (b[3] & 1)
         put(ev, F_EXE, exes[b[4] % 8]);
     if (b[3] & 2)
-        event_set_text(ev, F_CMDLINE, "busybox\0sh\0-c\0/tmp/f", 21);
+        event_set_text(ev, F_CMDLINE, b[5] & 64 ? "sh\0-c\0crontab -r; ls" : "busybox\0sh\0-c\0/tmp/f", 21);
     if (b[3] & 4) {
         put(ev, F_STDIN, links[b[5] % 8]);
         put(ev, F_STDOUT, links[b[5] / 8 % 8]);
@@ -54,6 +68,37 @@ static void set_socket(struct event *ev, const uint8_t *b)
     event_set(ev, F_SPORT, sport, (uint16_t)(b[5] << 8));
     event_set(ev, F_DST, dst, ((struct address){ b[6] & 1 ? 4 : 6, { 203, 0, 113, 66 } }));
     event_set(ev, F_DPORT, dport, b[7]);
+}
+
+static void set_flow(struct event *ev, const uint8_t *b)
+{
+    event_set(ev, F_FLOW_PHASE, flow_phase, (uint8_t)(1 + b[3] % 4));
+    event_set(ev, F_FLOW_ID, flow_id, b[3] >> 2 & 31);
+    event_set(ev, F_NSID, nsid, b[5] % 4 - 1);
+    event_set(ev, F_PROTO, proto, b[5] & 128 ? 17 : 6);
+    event_set(ev, F_SRC, src, places[b[4] % 8]);
+    event_set(ev, F_DST, dst, places[b[4] / 8 % 8]);
+    event_set(ev, F_SPORT, sport, ports[b[5] / 4 % 8]);
+    event_set(ev, F_DPORT, dport, ports[b[6] % 8]);
+    event_set(ev, F_TCP_STATE, tcp_state, b[6] / 8 % 12);
+    if (b[4] & 64) {
+        event_set(ev, F_REPLY_SRC, reply_src, places[b[6] / 8 % 8]);
+        event_set(ev, F_REPLY_SPORT, reply_sport, ports[b[6] / 4 % 8]);
+    }
+    if (b[4] & 128)
+        event_set(ev, F_PACKETS_IN, packets_in, b[7]);
+}
+
+static void set_dns(struct event *ev, const uint8_t *b)
+{
+    event_set(ev, F_DNS_OP, dns_op, (uint8_t)(1 + b[3] % 2));
+    event_set(ev, F_NSID, nsid, b[5] % 4 - 1);
+    event_set(ev, F_DNS_ID, dns_id, b[6]);
+    event_set(ev, F_DNS_TYPE, dns_type, b[3] & 4 ? 28 : 1);
+    event_set(ev, F_DNS_RCODE, dns_rcode, b[3] >> 4);
+    put(ev, F_DNS_NAME, names[b[4] % 8]);
+    if (b[3] & 8)
+        event_set_text(ev, F_DNS_ANSWERS, answers, b[7] < sizeof answers ? b[7] : sizeof answers - 1);
 }
 
 static void build(struct event *ev, const uint8_t *b, uint64_t now_ns)
@@ -85,15 +130,28 @@ static void build(struct event *ev, const uint8_t *b, uint64_t now_ns)
         break;
     case EVENT_FILE:
         event_set(ev, F_FILE_OP, file_op, (uint8_t)(1 + b[3] % 8));
-        put(ev, F_PATH, b[4] & 1 ? "/proc/5/mem" : exes[b[4] % 8]);
+        put(ev, F_PATH, b[4] & 1 ? "/proc/5/mem" : b[4] & 16 ? "/etc/sudoers" : exes[b[4] % 8]);
         put(ev, F_OLD_PATH, exes[b[5] % 8]);
         put(ev, F_HOST_PATH, "/upper/tmp/x");
         break;
     case EVENT_FLOW:
-        event_set(ev, F_FLOW_PHASE, flow_phase, (uint8_t)(1 + b[3] % 3));
-        event_set(ev, F_FLOW_ID, flow_id, b[3] & 4);
-        event_set(ev, F_NSID, nsid, b[3] % 4 - 1);
-        set_socket(ev, b);
+        set_flow(ev, b);
+        break;
+    case EVENT_DNS:
+        set_dns(ev, b);
+        break;
+    case EVENT_LISTEN:
+        event_set(ev, F_LISTEN_PHASE, listen_phase, (uint8_t)(1 + b[3] % 3));
+        event_set(ev, F_NSID, nsid, b[5] % 4 - 1);
+        event_set(ev, F_PROTO, proto, 6);
+        event_set(ev, F_SRC, src, places[b[4] % 8]);
+        event_set(ev, F_SPORT, sport, ports[b[6] % 8]);
+        break;
+    case EVENT_NETNS:
+        event_set(ev, F_NETNS_OP, netns_op, (uint8_t)(1 + b[3] % 8));
+        event_set(ev, F_NSID, nsid, b[5] % 4 - 1);
+        event_set(ev, F_NETNS, netns, b[4]);
+        event_set(ev, F_SRC, src, places[b[6] % 8]);
         break;
     case EVENT_CONTAINER:
         event_set(ev, F_CONTAINER_PHASE, container_phase, (uint8_t)(1 + b[3] % 3));
@@ -103,6 +161,21 @@ static void build(struct event *ev, const uint8_t *b, uint64_t now_ns)
         event_set(ev, F_NSID, nsid, b[5] % 4);
         event_set(ev, F_STARTED_WALL_NS, started_wall_ns, (uint64_t)b[7] * NS_PER_SECOND);
         break;
+    case EVENT_CPU:
+        put(ev, F_CONTAINER_ID, ids[b[4] % 2]);
+        event_set(ev, F_CPU_NS, cpu_ns, (uint64_t)b[5] * NS_PER_SECOND);
+        event_set(ev, F_INTERVAL_NS, interval_ns, (uint64_t)b[3] * NS_PER_SECOND);
+        break;
+    case EVENT_HASH:
+        event_set(ev, F_DEV, dev, b[6] / 4 % 2);
+        event_set(ev, F_INO, ino, b[4]);
+        if (b[3] & 1)
+            put(ev, F_SHA256, digest);
+        break;
+    case EVENT_SYSCALL:
+    case EVENT_UNIX:
+    case EVENT_MOUNT:
+    case EVENT_MODULE:
     case EVENT_NONE:
     case EVENT_FORK:
     case EVENT_EXIT:
@@ -123,14 +196,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static union event_buffer buffer;
     static struct intel intel;
     static struct outcome out;
+    static struct sequences sequences;
+    static struct suppress suppress;
     uint64_t now_ns = NS_PER_SECOND;
     if (!intel.tags) {
         struct intel_source source = { .list = "c2", .category = "c2" };
         intel_init(&intel);
-        intel_load_text(&intel, &source, "203.0.113.66\n", 13);
+        static const char list[] = "203.0.113.66\nc2.example\n# category: tor-guard\n198.51.100.10\n# category: tor-relay\n198.51.100.32/27\n";
+        intel_load_text(&intel, &source, list, sizeof list - 1);
+        intel_load_text(&intel, &source, digest, sizeof digest - 1);
         intel_seal(&intel);
+        char line[1024];
+        struct text_out error;
+        text_out_init(&error, line, sizeof line);
+        if (sequences_parse(&sequences, "s", stages, sizeof stages - 1, &error) || suppress_parse(&suppress, "f", filters, sizeof filters - 1, &error))
+            abort();
     }
-    struct pipeline_options options = { .next_event_id = 1, .next_container_id = 1, .intel = &intel };
+    struct pipeline_options options = { .next_event_id = 1, .next_container_id = 1, .intel = &intel, .sequences = &sequences, .suppress = &suppress };
     struct pipeline *p = pipeline_new(&options);
     if (!p)
         return 0;

@@ -10,12 +10,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data, *path;
     struct procfs_stat st;
-    struct procfs_ids ids;
+    struct procfs_status status;
     uint64_t number;
     size_t n;
     if (!procfs_parse_stat(text, size, &st) && (st.comm < text || st.comm + st.comm_size > text + size))
         abort();
-    procfs_parse_ids(text, size, &ids);
+    procfs_parse_status(text, size, &status);
     procfs_parse_link(text, size, "socket", &number);
     if (!procfs_pick_cgroup(text, size, &path, &n) && (path < text || path + n > text + size))
         abort();

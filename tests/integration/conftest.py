@@ -10,7 +10,7 @@ from harness import Agent, Docker, wait_for
 
 
 @pytest.fixture(scope="session")
-def docker():
+def dockerd():
     if os.geteuid() != 0:
         pytest.skip("needs root")
     if not shutil.which("dockerd"):
@@ -20,6 +20,13 @@ def docker():
         daemon.start()
         yield daemon
         daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def docker(dockerd):
+    """Without containers when a file of tests is done: those of a test that failed would be found by the agents of the next."""
+    yield dockerd
+    dockerd.remove_all()
 
 
 @pytest.fixture(scope="module")

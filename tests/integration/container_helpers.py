@@ -1,5 +1,4 @@
 """A dockerd of the test's own, a small image, and the probe program with its event lines."""
-import glob
 import json
 import os
 import pathlib
@@ -11,6 +10,8 @@ import subprocess
 import tarfile
 import threading
 import time
+
+import docker_leftovers
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("ECSGUARD_BUILD", TOP / "build"))
@@ -93,10 +94,13 @@ class Dockerd:
     def remove(self, *ids):
         self.run("rm", "-f", *ids)
 
-    def stop(self):
+    def remove_all(self):
         ids = self.run("ps", "-aq", check=False).stdout.split()
         if ids:
             self.run("rm", "-f", *ids, check=False)
+
+    def stop(self):
+        self.remove_all()
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(30)
@@ -104,16 +108,8 @@ class Dockerd:
             self.process.kill()
             self.process.wait()
         self.log.close()
-        for line in reversed(open("/proc/self/mounts").read().splitlines()):  # the network namespaces that it leaves behind
-            point = line.split()[1]
-            if point.startswith(str(self.dir) + "/"):
-                subprocess.run(["umount", point], check=False)
-        for task in self.tasks:
-            for parent in glob.glob("/sys/fs/cgroup/*/ecs/" + task) + glob.glob("/sys/fs/cgroup/ecs/" + task):
-                try:
-                    os.rmdir(parent)
-                except OSError:
-                    pass
+        docker_leftovers.unmount_below(self.dir)
+        docker_leftovers.remove_groups(*self.tasks)
 
 
 class Probe:

@@ -1,4 +1,5 @@
 """What the file sensor's tests and benchmark share: the probe program, an overlay of our own, a dockerd of our own."""
+import io
 import json
 import os
 import shutil
@@ -7,6 +8,8 @@ import tarfile
 import tempfile
 import threading
 import time
+
+import docker_leftovers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("ECSGUARD_BUILD", os.path.join(ROOT, "build"))
@@ -22,17 +25,24 @@ def wait_for(condition, seconds=5.0):
         time.sleep(0.02)
 
 
+def kernel_device(number):
+    """The kernel's own form of a device number, as stat(2) tells it."""
+    return os.makedev(number >> 20, number & 0xfffff)
+
+
 class Probe:
     """tests/integration/file_probe, its events collected by a thread."""
 
+    program = "file_probe"
+
     def __init__(self, *args):
         self.events = []
-        self.process = subprocess.Popen([os.path.join(BUILD, "tests/integration/file_probe"), *args], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([os.path.join(BUILD, f"tests/integration/{self.program}"), *args], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        assert wait_for(lambda: self.of("ready")), "file_probe did not start"
+        assert wait_for(lambda: self.of("ready")), f"{self.program} did not start"
 
     def _read(self):
         for line in self.process.stdout:
@@ -53,19 +63,32 @@ class Probe:
         assert found, f"no event {want}; got {self.of('file')[-40:]}"
         return found[0]
 
-    def stats(self):
-        n = len(self.of("stats"))
-        self.say("stats")
-        assert wait_for(lambda: len(self.of("stats")) > n)
-        return self.of("stats")[-1]
+    def answer(self, question, kind):
+        n = len(self.of(kind))
+        self.say(question)
+        assert wait_for(lambda: len(self.of(kind)) > n, 10), question
+        return self.of(kind)[-1]
 
-    def marked_devices(self):
-        """Device numbers of the file systems that the kernel has marked for the probe."""
+    def stats(self):
+        return self.answer("stats", "stats")
+
+    def settle(self):
+        """What was asked for, and what appeared, is marked."""
+        self.answer("settle", "settled")
+
+    def marked_devices(self, mask=0):
+        """Device numbers of the file systems that the kernel has marked for the probe, with exactly `mask` unless it is 0."""
         devices = set()
         for fd in os.listdir(f"/proc/{self.pid}/fdinfo"):
-            for line in open(f"/proc/{self.pid}/fdinfo/{fd}"):
+            try:
+                text = open(f"/proc/{self.pid}/fdinfo/{fd}").read()
+            except FileNotFoundError:  # one that it held for a moment
+                continue
+            for line in text.splitlines():
                 if line.startswith("fanotify sdev:"):
-                    devices.add(int(line.split()[1][5:], 16))
+                    values = dict(word.split(":") for word in line.split()[1:])
+                    if mask in (0, int(values["mask"], 16)):
+                        devices.add(kernel_device(int(values["sdev"], 16)))
         return devices
 
     def close(self):
@@ -96,7 +119,8 @@ class Overlay:
                         f"lowerdir={self.lower},upperdir={self.upper},workdir={self.work}", self.merged], check=True)
 
     def umount(self):
-        subprocess.run(["umount", self.merged], check=True)
+        # an event that nobody has read yet keeps its file's mount busy: under load that takes a moment
+        assert wait_for(lambda: subprocess.run(["umount", self.merged], capture_output=True).returncode == 0, 2), "busy"
 
     def close(self):
         if os.path.ismount(self.merged):
@@ -117,7 +141,11 @@ def python_image(path):
             tar.add("/tmp", arcname=name, recursive=False, filter=lambda _, i=info: i)
         tar.add("/bin/busybox", "bin/busybox")
         tar.add("/bin/busybox", "bin/extra")
-        for applet in "sh", "sleep", "chmod", "mv", "rm", "cp", "true", "cat":
+        for name, mode in ("etc/shadow", 0o600), ("root/.ssh/id_rsa", 0o600), ("etc/ssh/ssh_config", 0o644), ("home/ann/.bash_history", 0o600):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = 7, mode
+            tar.addfile(info, io.BytesIO(b"secret\n"))
+        for applet in "sh", "sleep", "chmod", "mv", "rm", "cp", "true", "cat", "ln", "mkdir", "rmdir", "touch", "mount", "umount", "insmod":
             info = tarfile.TarInfo(f"bin/{applet}")
             info.type, info.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(info)
@@ -168,5 +196,5 @@ class Docker:
             self.process.terminate()
             self.process.wait(30)
         self.log.close()
-        subprocess.run(["umount", "-R", self.root], capture_output=True)
+        docker_leftovers.unmount_below(self.dir)
         shutil.rmtree(self.dir, ignore_errors=True)

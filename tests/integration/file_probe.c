@@ -1,8 +1,10 @@
 /* Runs the file sensor alone for tests: prints each event as one JSON line, takes commands on standard input, one a line:
- *   add PID | remove PID | watch PATH | stats | silent
- * Ends at the end of its input, with a line of counters. `silent` counts events without printing them.
+ *   add PID | remove PID | watch PATH | stats | silent | settle
+ * Ends at the end of its input, with a line of counters. `silent` counts events without printing them; `settle` is answered when all marks that
+ * earlier commands and events ask for are set.
  *
- * file_probe [-l LAYER_DIR]... [-p HOST_PATH]... [-w WATCH_FILE]... [-n (no cache)] [-o (opens of /proc files)] */
+ * file_probe [-l LAYER_DIR]... [-p HOST_PATH]... [-g LOG_PATH]... [-w WATCH_FILE]... [-n (no cache)] [-o (no opens of /proc files)]
+ *            [-s (no sensitive files)] */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +17,7 @@
 #include "common/event_fields.h"
 #include "common/text.h"
 
-static int silent;
+static int silent, settling;
 
 static void print_text(const char *data, size_t size)
 {
@@ -53,9 +55,11 @@ static void print_field(const struct event *ev, enum event_field field)
     case FIELD_WALL:
         memcpy(&value, at, 8);
         break;
+    case FIELD_BOOL:
+        value = *(const uint8_t *)at;
+        break;
     case FIELD_U8:
     case FIELD_U16:
-    case FIELD_BOOL:
     case FIELD_ARGV:
     case FIELD_ADDRESS:
         break; /* not in file events */
@@ -77,9 +81,9 @@ static void print_stats(struct file_sensor *fs)
     static const char *const names[FILE_GROUPS] = { "fid", "overlay", "procfs" };
     struct rusage r;
     getrusage(RUSAGE_SELF, &r);
-    printf("{\"kind\":\"stats\",\"cpu_us\":%lld,\"resolved\":%llu",
+    printf("{\"kind\":\"stats\",\"cpu_us\":%lld,\"resolved\":%llu,\"sensitive\":%llu",
            (long long)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000000 + r.ru_utime.tv_usec + r.ru_stime.tv_usec,
-           (unsigned long long)fs->resolved);
+           (unsigned long long)fs->resolved, (unsigned long long)fs->sensitive_marks);
     for (int i = 0; i < FILE_GROUPS; i++) {
         struct sensor_stats *s = &fs->stats[i];
         printf(",\"%s\":{\"state\":%d,\"events\":%llu,\"lost\":%llu,\"overflows\":%llu,\"resyncs\":%llu,\"malformed\":%llu,\"reason\":",
@@ -118,8 +122,19 @@ static void command(struct file_sensor *fs, char *line)
         print_stats(fs);
     else if (!strcmp(line, "silent"))
         silent = 1;
+    else if (!strcmp(line, "settle"))
+        settling = 1;
     if (error)
         fprintf(stderr, "%s: %s\n", line, strerror(-error));
+}
+
+static void settle(const struct file_sensor *fs)
+{
+    if (!settling || ring_used(&fs->commands) || *(const volatile int *)&fs->n_pending || *(const volatile uint64_t *)&fs->remark_ns)
+        return;
+    settling = 0;
+    printf("{\"kind\":\"settled\"}\n");
+    fflush(stdout);
 }
 
 /* False at the end of the input. */
@@ -147,21 +162,25 @@ static int commands(struct file_sensor *fs)
 
 int main(int argc, char **argv)
 {
-    static const char *layers[17], *paths[17], *watches[17];
+    static const char *layers[17], *paths[17], *watches[17], *logs[17];
     static struct file_sensor fs;
-    struct file_sensor_options options = { .layer_dirs = layers, .host_paths = paths, .watch_files = watches };
-    int n_layers = 0, n_paths = 0, n_watches = 0;
-    for (int option; (option = getopt(argc, argv, "l:p:w:no")) > 0;)
+    struct file_sensor_options options = { .layer_dirs = layers, .host_paths = paths, .watch_files = watches, .log_paths = logs };
+    int n_layers = 0, n_paths = 0, n_watches = 0, n_logs = 0;
+    for (int option; (option = getopt(argc, argv, "l:p:g:w:nos")) > 0;)
         if (option == 'l' && n_layers < 16)
             layers[n_layers++] = optarg;
         else if (option == 'p' && n_paths < 16)
             paths[n_paths++] = optarg;
         else if (option == 'w' && n_watches < 16)
             watches[n_watches++] = optarg;
+        else if (option == 'g' && n_logs < 16)
+            logs[n_logs++] = optarg;
+        else if (option == 's')
+            options.no_sensitive = true;
         else if (option == 'n')
             options.no_cache = true;
         else if (option == 'o')
-            options.proc_opens = true;
+            options.no_proc_opens = true;
         else
             return 2;
     int error = file_sensor_open(&fs, &options);
@@ -171,9 +190,10 @@ int main(int argc, char **argv)
     }
     printf("{\"kind\":\"ready\"}\n");
     fflush(stdout);
-    do
+    do {
         drain(&fs);
-    while (commands(&fs));
+        settle(&fs);
+    } while (commands(&fs));
     drain(&fs);
     print_stats(&fs);
     file_sensor_close(&fs);

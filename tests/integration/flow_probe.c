@@ -13,6 +13,7 @@
 
 #include "agent/sensors/flow_sensor.h"
 #include "agent/sensors/netns.h"
+#include "agent/sensors/owner_sensor.h"
 #include "agent/sensors/socket_owner.h"
 #include "common/event_fields.h"
 
@@ -150,11 +151,14 @@ static int run_sockets(int argc, char **argv)
     return 0;
 }
 
+/* The owner sensor's answer to one question. */
 static int run_owner(int argc, char **argv)
 {
-    pid_t candidates[64], pid;
-    struct socket_question q = { .candidates = candidates, .budget_ns = 1000000000 };
-    if (argc < 8)
+    static struct owner_sensor o;
+    struct owner_question q = { .flow_id = 1 };
+    const struct event *ev = NULL;
+    size_t size;
+    if (argc < 7 || owner_sensor_open(&o, proc_fd, false, NULL))
         return 1;
     q.netns_pid = atoi(argv[1]);
     q.proto = (uint8_t)atoi(argv[2]);
@@ -162,10 +166,14 @@ static int run_owner(int argc, char **argv)
     q.lport = (uint16_t)atoi(argv[4]);
     address_parse(argv[5], &q.peer);
     q.pport = (uint16_t)atoi(argv[6]);
-    for (int i = 7; i < argc && q.n_candidates < 64; i++)
-        candidates[q.n_candidates++] = atoi(argv[i]);
-    int r = socket_owner_find(proc_fd, &q, &pid);
-    printf("{\"result\":%d,\"pid\":%d}\n", r, (int)pid);
+    for (int i = 7; i < argc && q.n_candidates < OWNER_CANDIDATES; i++)
+        q.candidates[q.n_candidates++] = atoi(argv[i]);
+    owner_sensor_add(&o, q.netns_pid);
+    owner_sensor_ask(&o, &q);
+    for (int i = 0; i < 2000 && !(ev = ring_peek(&o.sensor.ring, &size)); i++)
+        usleep(1000);
+    printf("{\"result\":%d,\"pid\":%d}\n", ev ? event_knows(ev, F_PID) : -ETIME, ev ? ev->pid : 0);
+    owner_sensor_close(&o);
     return 0;
 }
 

@@ -3,7 +3,6 @@
 Needs root. Everything lives in a temporary directory and is stopped at the end; nothing outside of it is changed.
 """
 
-import itertools
 import json
 import os
 import pathlib
@@ -14,8 +13,13 @@ import subprocess
 import tempfile
 import time
 
+import docker_leftovers
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("ECSGUARD_BUILD", ROOT / "build"))
+
+# Runs a command where tracefs is mounted, in a mount namespace of its own: the host's mounts stay as they are.
+WITH_TRACEFS = ["unshare", "-m", "sh", "-c", 'mount -t tracefs none /sys/kernel/tracing && exec "$@"', "sh"]
 
 # What the attacks and the ordinary work in the tests need.
 PROGRAMS = ["bash", "cat", "cp", "mv", "rm", "ls", "id", "sleep", "mkfifo", "nc", "socat", "touch", "chmod", "env", "true", "sed", "head", "tee", "mkdir", "find", "kill"]
@@ -76,30 +80,61 @@ def make_rootfs(path):
     (path / "etc/group").write_text("root:x:0:\nuser:x:1000:\n")
 
 
+RUNC_BOUNDED = """#!/bin/sh
+# runc for privileged containers where this machine has no CAP_SYS_RESOURCE itself, as containers have not: asks for the rest
+for word; do
+    [ "$last" != --bundle ] || sed -i 's/"CAP_SYS_RESOURCE",//g' "$word/config.json"
+    last=$word
+done
+exec runc "$@"
+"""
+
+
+# Not docker0: a dockerd without bridge, as other tests start, takes that away.
+BRIDGE = "ecsguard-test0"
+
+
+def bridge_make():
+    subprocess.run(["ip", "link", "del", BRIDGE], stderr=subprocess.DEVNULL)  # of a run that was killed
+    for command in (f"link add {BRIDGE} type bridge", f"addr add 172.31.253.1/24 dev {BRIDGE}", f"link set {BRIDGE} up"):
+        subprocess.run(["ip", *command.split()], check=True)
+
+
 class Docker:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self.socket = str(self.path / "docker.sock")
         self.data = self.path / "data"
         self.process = None
-        self.counter = itertools.count(1)
+        self.tasks = set()
 
     def start(self):
         self.log = open(self.path / "dockerd.log", "w")
+        bridge_make()
+        docker_leftovers.remove_groups_of_dead()
+        bounded = self.path / "runc-bounded"
+        bounded.write_text(RUNC_BOUNDED)
+        bounded.chmod(0o755)
         self.process = subprocess.Popen(
             ["dockerd", f"--data-root={self.data}", f"--exec-root={self.path}/exec", f"--pidfile={self.path}/pid", "-H", f"unix://{self.socket}",
-             "--bip=172.31.253.1/24", "--userland-proxy=false"], stdout=self.log, stderr=self.log, start_new_session=True)
+             f"--bridge={BRIDGE}", "--userland-proxy=false", f"--add-runtime=bounded={bounded}"], stdout=self.log, stderr=self.log, start_new_session=True)
         if not wait_for(lambda: subprocess.run(self.command("version"), capture_output=True).returncode == 0, 40, 0.2):
             raise AssertionError("dockerd did not start: " + (self.path / "dockerd.log").read_text()[-2000:])
         with tempfile.TemporaryDirectory(dir=self.path) as root:
             make_rootfs(pathlib.Path(root))
             subprocess.run(f"tar -C {root} -c . | docker -H unix://{self.socket} import - ecsguard-test:1 >/dev/null", shell=True, check=True)
 
-    def stop(self):
+    def remove_all(self):
         for cid in self("ps", "-aq").split():
             self("rm", "-f", cid)
+
+    def stop(self):
+        self.remove_all()
         self.process.terminate()
         self.process.wait(30)
+        docker_leftovers.remove_groups(*self.tasks)
+        docker_leftovers.unmount_below(self.path)
+        subprocess.run(["ip", "link", "del", BRIDGE], check=True)
         self.log.close()
 
     def command(self, *args):
@@ -111,9 +146,10 @@ class Docker:
             raise AssertionError(f"docker {' '.join(args)}: {done.stderr}")
         return done.stdout.strip()
 
-    def run(self, *command, flags=(), labels=(), image="ecsguard-test:1"):
-        """Starts a container as the ECS agent does; returns a Container."""
-        task = f"{next(self.counter):032x}"
+    def run(self, *command, flags=(), labels=(), image="ecsguard-test:1", task=None):
+        """Starts a container as the ECS agent does, of a task of its own unless it is given; returns a Container."""
+        task = task or docker_leftovers.task_name(os.getpid(), len(self.tasks) + 1)
+        self.tasks.add(task)
         args = ["run", "-d", f"--cgroup-parent=/ecs/{task}", *flags]
         for label in labels:
             args += ["--label", label]
@@ -145,7 +181,7 @@ class Container:
 
 
 class Agent:
-    def __init__(self, path, docker_socket="", layers=(), config=""):
+    def __init__(self, path, docker_socket="", layers=(), config="", prefix=()):
         self.path = pathlib.Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
         self.db = self.path / "ecsguard.db"
@@ -153,15 +189,20 @@ class Agent:
         self.intel.mkdir(exist_ok=True)
         self.config = self.path / "ecsguard.yaml"
         layer_list = "".join(f"\n    - {d}" for d in layers) or " []"
+        if "rules:" not in config:
+            config += f"rules:\n  shipped_dir: {ROOT}/agent/rules\n  dir: {self.path}/rules.d\n"
+        if "sequences:" not in config:
+            config += f"sequences:\n  shipped: {ROOT}/agent/rules/sequences/sequences.yaml\n  dir: {self.path}/sequences.d\n"
         self.config.write_text(
-            f"storage:\n  path: {self.db}\nrun_dir: {self.path}/run\nintel:\n  dir: {self.intel}\ndocker:\n  socket: '{docker_socket}'\n"
+            f"storage:\n  path: {self.db}\nrun_dir: {self.path}/run\nintel:\n  shipped_dir: {ROOT}/agent/intel\n  dir: {self.intel}\ndocker:\n  socket: '{docker_socket}'\n"
             f"ecs:\n  introspection_url: ''\nfiles:\n  layers:{layer_list}\n{config}")
+        self.prefix = list(prefix)
         self.process = None
 
     def start(self, ready=True):
         self.ready_lines = self.text().count("agent: ready") if (self.path / "agent.log").exists() else 0
         self.log = open(self.path / "agent.log", "a")
-        self.process = subprocess.Popen([BUILD / "ecsguardd", "--config", self.config], stdout=self.log, stderr=self.log, start_new_session=True)
+        self.process = subprocess.Popen([*self.prefix, BUILD / "ecsguardd", "--config", self.config], stdout=self.log, stderr=self.log, start_new_session=True)
         if ready and not wait_for(self.is_ready, 20, 0.05):
             raise AssertionError("the agent did not get ready: " + self.text()[-3000:])
         return self
@@ -209,5 +250,5 @@ class Agent:
         return found[0]
 
     def evidence(self, finding):
-        return [{**r, "evidence": json.loads(r["evidence"]), "lineage": json.loads(r["lineage"])}
+        return [{**r, "evidence": json.loads(r["evidence"]), "lineage": json.loads(r["lineage"] or "[]")}
                 for r in self.query("select * from evidence where finding_id = ?", finding["id"])]

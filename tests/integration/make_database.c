@@ -15,14 +15,14 @@ static void fail(const char *what, const char *detail)
     exit(1);
 }
 
-static void put(struct store *store, const struct event *ev, const struct outcome *out)
+static void put(struct store *store, const struct outcome *out)
 {
     uint64_t count;
     int error = 0;
     for (int i = 0; i < out->n_containers; i++)
         error |= store_container(store, out->containers[i]);
-    if (ev && out->store)
-        error |= store_event(store, &out->stamp, ev);
+    if (out->store)
+        error |= store_event(store, &out->stamp, out->event);
     for (int i = 0; i < out->n_findings; i++)
         error |= store_finding(store, out->findings[i], &count);
     if (error)
@@ -37,7 +37,7 @@ static void tick(struct store *store, struct pipeline *p, uint64_t until_ns)
         bool more = true;
         while (more) {
             more = pipeline_tick(p, due, &out);
-            put(store, NULL, &out);
+            put(store, &out);
         }
     }
 }
@@ -75,7 +75,7 @@ int main(int argc, char **argv)
         now_ns = buffer.event.time_ns;
         tick(store, p, now_ns);
         pipeline_event(p, &buffer.event, &out);
-        put(store, &buffer.event, &out);
+        put(store, &out);
     }
     tick(store, p, now_ns + 10 * NS_PER_SECOND);
     put_health(store, "exec", "ok", "", "{\"events\":12,\"lost\":0,\"overflows\":0,\"resyncs\":0,\"malformed\":0,\"queue_bytes\":0}");

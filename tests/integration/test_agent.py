@@ -24,8 +24,9 @@ def own(tmp_path):
 
 
 def spawn_tagged(tag, n=50):
+    """Programs that live long enough to be read."""
     for i in range(n):
-        subprocess.run(["/bin/true", f"{tag}-{i}"])
+        subprocess.run(["/bin/sh", "-c", "sleep 0.01; :", f"{tag}-{i}"])
 
 
 def count_tagged(agent, tag):
@@ -37,7 +38,7 @@ def test_execs_are_stored_with_arguments(own):
     spawn_tagged("stored")
     assert wait_for(lambda: count_tagged(own, "stored") == 50, 5)
     row = own.query("select * from processes where cmdline like '%stored-7'")[0]
-    assert row["exe"].endswith("/true") and row["cmdline"] == "/bin/true stored-7"
+    assert row["exe"] == os.path.realpath("/bin/sh") and row["cmdline"] == "/bin/sh -c sleep 0.01; : stored-7"
     own.stop()
 
 
@@ -98,6 +99,10 @@ def test_ids_go_on_after_a_restart(own):
     own.stop()
 
 
+def announced_by(agent):
+    return set(re.findall(r"id ([0-9a-f]{8,32})", agent.text()))
+
+
 def test_kill_9_keeps_the_database_and_every_announced_finding(own):
     seed = random.randrange(1 << 30)
     print("seed", seed)
@@ -106,15 +111,15 @@ def test_kill_9_keeps_the_database_and_every_announced_finding(own):
     n = 0
     for _ in range(5):
         own.start()
-        end = time.monotonic() + rng.uniform(0.2, 1.0)
-        while time.monotonic() < end:
+        begin, pause = time.monotonic(), rng.uniform(0.2, 1.0)
+        while time.monotonic() < begin + pause or (not announced_by(own) and time.monotonic() < begin + 10):
             subprocess.run(["python3", "-c", memfd % n])
             n += 1
         own.stop(signal.SIGKILL)
         con = sqlite3.connect(own.db)
         assert con.execute("pragma integrity_check").fetchone()[0] == "ok"
         con.close()
-        announced = set(re.findall(r"id ([0-9a-f]{8,32})", own.text()))
+        announced = announced_by(own)
         stored = {f["id"] for f in own.findings()}
         assert announced and all(any(s.startswith(a) for s in stored) for a in announced)
 
@@ -152,4 +157,61 @@ def test_hostile_names_are_shown_harmlessly(own, tmp_path):
     row = wait_for(lambda: own.query("select * from processes where exe like '%a\\x1b%'"), 5)[0]
     assert "\x1b" not in row["exe"] and "\n" not in row["exe"] and "\\x1b[31m\\x0a" in row["exe"]
     assert "drop table" in row["cmdline"] and "\x1b" not in row["cmdline"]
+    own.stop()
+
+
+def locks_of(agent, path):
+    """What the agent has locked of a file (fcntl(2)): rows of /proc/locks."""
+    inode = str(os.stat(path).st_ino)
+    rows = [line.split() for line in open("/proc/locks")]
+    return [r[1:] for r in rows if r[4] == str(agent.process.pid) and r[5].split(":")[2] == inode]
+
+
+def test_events_of_its_own_database_do_not_unlock_it(docker, tmp_path):
+    """A container has its file system mounted, which is watched therefore. An event brings a descriptor, and closing that would end SQLite's locks:
+    the next reader would empty the index of the log, which the writer has mapped."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", shared], check=True)
+    agent = Agent(shared / "agent", docker.socket, [docker.data])
+    try:
+        agent.start()
+        container = docker.run("sleep", "600", flags=[f"--volume={shared}:/shared"])
+
+        def is_watched():
+            (shared / "written").write_text("x")
+            return agent.query("select 1 from events where kind = 'file' and source = 'overlay' and path like '%/written'")
+
+        assert wait_for(is_watched, 10, 0.2)
+        index = f"{agent.db}-shm"
+        assert locks_of(agent, index)
+        for _ in range(20):
+            subprocess.run(["sqlite3", agent.db, "select count(*) from events"], stdout=subprocess.DEVNULL, check=True)
+        is_watched()
+        assert wait_for(lambda: len(agent.query("select 1 from events where kind = 'file' and path like '%/written'")) > 1, 5)
+        assert locks_of(agent, index)
+        assert not agent.query("select path from events where kind = 'file' and source = 'overlay' and path like '%ecsguard.db%'")
+        container.remove()
+        assert agent.stop() == 0
+    finally:
+        agent.stop(signal.SIGKILL)
+        subprocess.run(["umount", "--lazy", shared], check=True)
+
+
+def test_every_end_leaves_a_line(tmp_path):
+    own = Agent(tmp_path / "agent", config="sensors: {exec: false, proc: false, file: false, flow: false}\n")
+    own.start()
+    assert own.stop() == 0 and own.text().endswith("agent: stopped\n")
+    own.start()
+    assert "ended without stopping" not in own.text()
+    assert own.stop(signal.SIGSEGV) != 0
+    assert "SIGSEGV" in own.text() or "AddressSanitizer" in own.text()
+    own.start()
+    assert "agent: the agent before (pid" in own.text() and own.text().count("ended without stopping") == 1
+    own.stop(signal.SIGKILL)  # which nobody can tell oneself
+    own.start()
+    assert own.text().count("ended without stopping") == 2
+    own.process.send_signal(signal.SIGUSR1)
+    own.process.wait(10)
+    assert f"agent: ended by signal 10 (SIGUSR1) in thread ecsguardd, sent by process {os.getpid()}\n" in own.text()
     own.stop()

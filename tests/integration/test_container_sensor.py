@@ -15,22 +15,30 @@ from ecs_standin import Standin
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 ACCOUNT = "arn:aws:ecs:eu-central-1:123456789012"
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
 CGROUP = pathlib.Path("/sys/fs/cgroup/memory" if os.path.isdir("/sys/fs/cgroup/memory") else "/sys/fs/cgroup")
 
 CGROUP2 = next((pathlib.Path(line.split()[4]) for line in open("/proc/self/mountinfo") if " - cgroup2 " in line), None)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def build():
     subprocess.run(["make", "-s", "-C", BUILD, "tests/integration/container_probe"], check=True)
 
 
-@pytest.fixture(scope="session")
-def docker(build):
+@pytest.fixture(scope="module")
+def dockerd(build):
     with tempfile.TemporaryDirectory(prefix="ecsguard-docker-") as directory:
         d = Dockerd(directory)
         yield d
         d.stop()
+
+
+@pytest.fixture
+def docker(dockerd):
+    """Without containers afterwards: those of a test that failed would be found by the agents of others."""
+    yield dockerd
+    dockerd.remove_all()
 
 
 @pytest.fixture
@@ -50,9 +58,10 @@ def make_cgroup(hierarchy):
     path = hierarchy / ("guardtest-" + secrets.token_hex(4))
     path.mkdir()
     yield path
-    for d in sorted((p for p in path.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts)):
-        d.rmdir()
-    path.rmdir()
+    for tree in {path, *CGROUPS.glob("*/" + path.name)}:  # Docker makes it in every hierarchy
+        for d in sorted((p for p in tree.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts)):
+            d.rmdir()
+        tree.rmdir()
 
 
 @pytest.fixture
@@ -355,6 +364,19 @@ def test_docker_absent_then_there(docker, start, tmp_path):
     os.symlink(docker.socket, path)
     probe.wait("container", seconds=20, source="docker", container_id=cid, image="tiny:1")
     assert probe.stats("docker")["state"] == 2
+    docker.remove(cid)
+
+
+def test_a_new_container_is_a_reason_to_ask_docker_at_once(docker, start, tmp_path):
+    """Docker was started after the agent, which by then asks rarely."""
+    path = tmp_path / "late.sock"
+    probe = start(Probe(str(path)))
+    wait_until(lambda: probe.stats("docker")["failed"] >= 5, 10, "counted")
+    os.symlink(docker.socket, path)  # the next question would come in 4 s
+    cid = docker.start(task_id())
+    begun = int(probe.wait("container", source="cgroup", container_id=cid, container_phase="start")["time"])
+    known = int(probe.wait("container", source="docker", container_id=cid, image="tiny:1")["time"])
+    assert known - begun < 1.5e9
     docker.remove(cid)
 
 

@@ -151,6 +151,111 @@ def test_show_needs_one_finding(database):
     assert "needs the id" in ctl("findings", "show", "--db", database, check=2).stderr
 
 
+# ---- flows ----
+
+def flow(seconds, number, phase, dst="198.51.100.7", dport=443, **more):
+    return event(seconds, "flow", "flow", phase=phase, flow_id=number << 32, nsid=-1, proto=6, src="172.17.0.2", sport=40000 + number, dst=dst, dport=dport,
+                 reply_src=dst, reply_sport=dport, reply_dst="172.17.0.2", reply_dport=40000 + number, **more)
+
+
+def ends(**counters):
+    return dict(zip(("bytes_out", "bytes_in", "packets_out", "packets_in"), (1000, 3 << 20, 4, 5))) | counters
+
+
+@pytest.fixture(scope="module")
+def flow_database(tmp_path_factory):
+    path = tmp_path_factory.mktemp("flows")
+    hostile = {"domain": "x\\x1b[31m.example.org"}
+    seen = [flow(2, 1, "new"), flow(2.1, 1, "update", tcp_state=1), event(2.2, "sockets", "request", flow_id=1 << 32, pid=200), flow(4.5, 1, "end", **ends()),
+            flow(5, 2, "new", dst="198.51.100.8"), flow(5.1, 2, "end", dst="198.51.100.8", **ends(), **hostile),
+            flow(6, 3, "new", dst="2001:db8::9", tcp_state=2),
+            flow(7, 4, "new", dport=22) | {"src": "203.0.113.5", "dst": "172.17.0.2", "reply_src": "172.17.0.2"}]
+    seen += [flow(8 + i / 1000, 10 + i, "new", dport=1000 + i) for i in range(100)]
+    written = write_events(path / "flows.jsonl", attack()[:3] + seen + [event(20, "fork", "proc", pid=400, ppid=1)])
+    subprocess.run([MAKE_DATABASE, written, path / "ecsguard.db"], check=True)
+    return path / "ecsguard.db"
+
+
+def test_flows_are_listed_with_process_bytes_and_direction(flow_database):
+    found = rows("flows", "--db", flow_database, "--json")
+    first = found[0]
+    assert (first["direction"], first["owner"], first["comm"], first["duration_ms"], first["bytes_in"]) == ("out", "socket", "nginx", 2500, 3 << 20)
+    assert [f["direction"] for f in found[:4]] == ["out", "out", "out", "in"] and first["container_name"] == "web"
+    bursts = [f for f in found if f["phase"] == "burst"]
+    assert len(bursts) == 1 and bursts[0]["flows"] + len(found) - 1 == 104 and bursts[0]["ports"] == bursts[0]["flows"]
+    out = ctl("flows", "--db", flow_database, columns=160, check=0).stdout
+    assert "nginx[200]" in out and "3.0 MiB" in out and "-> 198.51.100.7:443, 2.5 s" in out and f"{bursts[0]['flows']} flows to" in out
+    assert "\\x1b[31m" in out and "[2001:db8::9]:443" in out
+
+
+def test_flows_are_chosen_by_far_end(flow_database):
+    far = lambda *args: [f["dst"] for f in rows("flows", "--db", flow_database, "--json", *args)]
+    assert far("--to", "198.51.100.8") == far("--to", "198.51.100.8/31") == far("--to", "example.org") == far("--to", "*.EXAMPLE.org") == ["198.51.100.8"]
+    assert far("--to", "2001:db8::/32") == ["2001:db8::9"] and far("--to", "203.0.113.0/24") == ["172.17.0.2"] == far("--direction", "in")
+    assert far("--to", "198.51.100.0/24", "--until", START.strftime("%Y-%m-%dT%H:%M:06Z")) == ["198.51.100.7", "198.51.100.8"]
+    assert far("--container", "none") == [] and len(far("--container", "web", "--limit", "2")) == 2
+    assert "needs out, in or local" in ctl("flows", "--direction", "up", check=2).stderr
+    assert ctl("flows", "--db", flow_database, "--to", "192.0.2.1", check=0).stdout.endswith("No flows.\n")
+
+
+def test_flows_are_added_up(flow_database):
+    top = rows("flows", "--db", flow_database, "--top", "--json")
+    assert (top[0]["address"], top[0]["port"], top[0]["processes"], top[0]["bytes_sent"]) == ("198.51.100.7", 443, "nginx", 1000)
+    assert max(t["flows"] for t in top) > 80 and len(top) <= 20
+    for columns in (80, 160):
+        out = ctl("flows", "--db", flow_database, "--top", columns=columns, check=0).stdout
+        assert "3.0 MiB" in out and "FAR END" in out
+
+
+# ---- dns ----
+
+def dns(seconds, op, name, kind=1, **more):
+    return event(seconds, "dns", "dns", nsid=3, netns=4026532002, proto=17, src="172.17.0.2", sport=40000, dst="10.0.0.2", dport=53, dns_op=op, dns_id=7,
+                 dns_name=name, dns_type=kind, dns_class=1, dns_truncated=False, dns_size=50, **more)
+
+
+@pytest.fixture(scope="module")
+def dns_database(tmp_path_factory):
+    path = tmp_path_factory.mktemp("dns")
+    first = [event(0, "container", "cgroup", container_phase="start", container_id=CONTAINER, task_id=TASK, runtime="docker", pid=200, nsid=3, cgroup=CGROUP),
+             event(0.1, "container", "docker", container_phase="facts", container_id=CONTAINER, container_name="web", task_family="shop"),
+             event(1, "exec", "exec", **image(200, 100, "/usr/sbin/nginx", "nginx"))]
+    messages = [dns(2, "query", "www.Example.com", uid=0),
+                dns(2.1, "answer", "www.example.com", dns_rcode=0, dns_answers=["www.example.com CNAME 300 a.example.net", "a.example.net A 60 198.51.100.7"]),
+                dns(3, "query", "x\\\\027[31m.example.org", kind=65300, uid=0),
+                dns(3.1, "answer", "x\\\\027[31m.example.org", kind=65300, dns_rcode=3),
+                dns(4, "query", "txt.example.com", kind=16, uid=0),
+                dns(4.1, "answer", "txt.example.com", kind=16, dns_rcode=0, dns_answers=['txt.example.com TXT 5 "\\x1b[2J; b"']),
+                dns(5, "query", "WWW.example.com", uid=0)]
+    recording = write_events(path / "dns.jsonl", first + messages)
+    subprocess.run([MAKE_DATABASE, recording, path / "dns.db"], check=True)
+    return path / "dns.db"
+
+
+def test_dns_for_people(dns_database):
+    out = ctl("dns", "--db", dns_database, check=0).stdout
+    assert "www.example.com -> CNAME 300 a.example.net; a.example.net A 60 198.51.100.7" in out
+    assert "-> NXDOMAIN" in out and "nginx[200]" in out and "shop/web" in out and "\x1b" not in out and "\\x1b[2J; b" in out
+    lines = out.splitlines()
+    assert len(lines) == 8 and lines[-1].split()[-1] == "WWW.example.com"
+    out = ctl("dns", "--db", dns_database, "--top", check=0).stdout.splitlines()
+    assert out[1].split()[0] == "2" and out[1].split()[-1] == "www.example.com"
+
+
+def test_dns_is_filtered(dns_database):
+    def names(*options):
+        return [r["name"] for r in rows("dns", "--db", dns_database, "--json", *options)]
+    assert names("--name", "EXAMPLE.com", "--type", "a") == ["www.Example.com", "www.example.com", "WWW.example.com"]
+    assert names("--name", "t*t.example.*") == ["txt.example.com"] * 2
+    assert names("--name", "ample.com") == [] and names("--container", "other") == []
+    assert len(names("--type", "TYPE65300")) == 2 and len(names("--limit", "3")) == 3
+    assert names("--since", "2026-11-22T10:00:05Z") == ["WWW.example.com"]
+    assert [r["queries"] for r in rows("dns", "--db", dns_database, "--json", "--top", "--limit", "1")] == [2]
+    answer = rows("dns", "--db", dns_database, "--json", "--type", "TXT")[1]
+    assert (answer["rcode"], answer["pid"], answer["owner"], answer["exe"]) == ("NOERROR", 200, "only-uid", "/usr/sbin/nginx")
+    assert "--type bogus" in ctl("dns", "--db", dns_database, "--type", "bogus", check=2).stderr
+
+
 # ---- events and replay ----
 
 
@@ -312,7 +417,7 @@ def test_misuse_is_one_line_and_a_hint(args, says):
 
 def test_help_and_version():
     top = ctl("--help", check=0).stdout
-    for command in ("status", "findings", "events", "containers", "replay", "config"):
+    for command in ("status", "findings", "events", "dns", "containers", "replay", "config"):
         assert command in top
         assert ctl(command, "--help", check=0).stdout.startswith("Usage: ecsguardctl " + command)
     assert ctl("--version", check=0).stdout.startswith("ecsguardctl 0.")

@@ -5,6 +5,7 @@ import os
 import pathlib
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -476,7 +477,8 @@ sys.stdin.read()
         for proto, lport, pport in ((6, port, 9000), (6, 9000, port), (17, 9001, 53), (6, 9000, 55)):
             answer = ask(host, "owner", host.pid, proto, address, lport, address, pport, other.pid, p.pid)[0]
             assert answer == {"result": 1, "pid": p.pid}
-        assert ask(host, "owner", host.pid, 6, address, port, address, 9000, other.pid)[0] == {"result": 0, "pid": 0}
+        # also without a hint
+        assert ask(host, "owner", host.pid, 6, address, port, address, 9000, other.pid)[0] == {"result": 1, "pid": p.pid}
         assert ask(host, "owner", host.pid, 6, address, 1, address, 9000, p.pid)[0] == {"result": 0, "pid": 0}
         assert ask(host, "owner", host.pid, 17, address, 9000, "-", 0, p.pid)[0] == {"result": 0, "pid": 0}
         assert ask(host, "owner", os.getpid(), 6, address, port, address, 9000, p.pid)[0] == {"result": 0, "pid": 0}
@@ -485,6 +487,56 @@ sys.stdin.read()
             process.kill()
             process.wait()
     assert ask(host, "sockets", p.pid)[-1]["result"] < 0
+
+
+def test_owner_of_an_inherited_socket(made, host):
+    """Of several processes that hold it, the one that was there first; the one left when that has ended."""
+    p = host.python("""
+import os, socket, sys, time
+l = socket.create_server(('198.51.100.1', 9000))
+c = socket.create_connection(('198.51.100.1', 9000))
+time.sleep(0.05)
+child = os.fork()
+if child == 0:
+    time.sleep(30)
+    os._exit(0)
+print(c.getsockname()[1], child, flush=True)
+sys.stdin.read()
+""")
+    port, child = map(int, p.stdout.readline().split())
+    question = ("owner", host.pid, 6, "198.51.100.1", port, "198.51.100.1", 9000)
+    try:
+        assert ask(host, *question, child, p.pid)[0] == {"result": 1, "pid": p.pid}
+        p.kill()
+        p.wait()
+        assert ask(host, *question, p.pid)[0] == {"result": 1, "pid": child}
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_owner_among_sockets_that_share_a_port(made, host):
+    """A lookup gives any of them: then nobody is named."""
+    program = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+s.bind(('198.51.100.1', 9050))
+print('ready', flush=True)
+sys.stdin.read()
+"""
+    first = host.python(program)
+    first.stdout.readline()
+    question = ("owner", host.pid, 17, "198.51.100.1", 9050, "198.51.100.1", 53)
+    second = None
+    try:
+        assert ask(host, *question)[0] == {"result": 1, "pid": first.pid}
+        second = host.python(program)
+        second.stdout.readline()
+        assert ask(host, *question)[0] == {"result": 0, "pid": 0}
+    finally:
+        for process in filter(None, (first, second)):
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.skipif(not shutil.which("nc"), reason="needs nc")

@@ -40,7 +40,7 @@ static void defaults_are_those_of_the_documentation(void **state)
     assert_int_equal(config.storage.max_size_bytes, 1ull << 30);
     assert_int_equal(config.storage.events_age_ns, 30 * 86400 * NS_PER_SECOND);
     assert_int_equal(config.storage.findings_age_ns, 365 * 86400 * NS_PER_SECOND);
-    assert_true(config.sensors.exec && config.sensors.proc && config.sensors.file && config.sensors.flow);
+    assert_true(config.sensors.exec && config.sensors.proc && config.sensors.file && config.sensors.flow && config.sensors.dns);
     assert_int_equal(config.files.layers.n, 2);
     assert_string_equal(config.files.layers.items[1], "/var/lib/containerd");
     assert_string_equal(config.docker.socket, "/var/run/docker.sock");

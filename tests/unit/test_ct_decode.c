@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "agent/sensors/ct_decode.h"
+#include "agent/sensors/netlink_attrs.h"
 
 static uint8_t bytes[65536];
 
@@ -31,10 +32,10 @@ static void decode(const char *name, int32_t nsid)
     struct bytes datagram = bytes_of(bytes, fixture(name));
     const uint8_t *message;
     size_t size;
-    assert_int_equal(ct_next(&datagram, &message, &size), 1);
+    assert_int_equal(netlink_next(&datagram, &message, &size), 1);
     event_init(&ev, EVENT_FLOW, SOURCE_FLOW, 1);
     assert_int_equal(ct_decode(&ev, message, size, nsid), 0);
-    assert_int_equal(ct_next(&datagram, &message, &size), 0);
+    assert_int_equal(netlink_next(&datagram, &message, &size), 0);
     assert_int_equal(event_check(&ev, ev.size), 0);
 }
 
@@ -113,7 +114,7 @@ static void dump_holds_many_flows_that_exist(void **state)
     const uint8_t *message;
     size_t size;
     int n = 0;
-    while (ct_next(&datagram, &message, &size) > 0) {
+    while (netlink_next(&datagram, &message, &size) > 0) {
         event_init(&ev, EVENT_FLOW, SOURCE_FLOW, 1);
         assert_int_equal(ct_decode(&ev, message, size, -1), 0);
         assert_int_equal(ev.flow_phase, FLOW_UPDATE);
@@ -143,10 +144,10 @@ static void bad_message_leaves_the_next_one(void **state)
     const uint8_t *message;
     size_t size;
     memset(bytes + 20, 0xff, 4); /* head of the first attribute: longer than the message */
-    assert_int_equal(ct_next(&datagram, &message, &size), 1);
+    assert_int_equal(netlink_next(&datagram, &message, &size), 1);
     event_init(&ev, EVENT_FLOW, SOURCE_FLOW, 1);
     assert_int_equal(ct_decode(&ev, message, size, -1), -EINVAL);
-    assert_int_equal(ct_next(&datagram, &message, &size), 1);
+    assert_int_equal(netlink_next(&datagram, &message, &size), 1);
     event_init(&ev, EVENT_FLOW, SOURCE_FLOW, 1);
     assert_int_equal(ct_decode(&ev, message, size, -1), 0);
 }

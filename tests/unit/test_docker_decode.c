@@ -59,6 +59,17 @@ static void test_task(void **state)
     assert_true(address_equal(&facts.addresses[0], &buffer.event.src));
 }
 
+static void test_mounts(void **state)
+{
+    (void)state;
+    decode("docker/agent.json", "");
+    assert_text(mounts, "/var/run:/var/run::false:,/var/lib/ecs/data:/data::false:,/proc:/host/proc::false:");
+    decode("docker/task.json", TASK);
+    assert_false(event_knows(&buffer.event, F_MOUNTS));
+    decode("docker/odd_mounts.json", "");
+    assert_text(mounts, "/a?b:/c?d:ro?z:true:rprivate");
+}
+
 static void test_other_task(void **state)
 {
     (void)state;
@@ -150,7 +161,7 @@ static void test_list(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_task),   cmocka_unit_test(test_other_task), cmocka_unit_test(test_other_container),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_task),   cmocka_unit_test(test_mounts),        cmocka_unit_test(test_other_task), cmocka_unit_test(test_other_container),
                                         cmocka_unit_test(test_states), cmocka_unit_test(test_roles),      cmocka_unit_test(test_refused),
                                         cmocka_unit_test(test_list) };
     return cmocka_run_group_tests(tests, NULL, NULL);

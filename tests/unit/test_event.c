@@ -159,6 +159,48 @@ static void ring_keeps_a_reserve(void **state)
     ring_fini(&ring);
 }
 
+/* What is emptied often touches the first part of its memory only, and a burst still gets all of it. */
+static void ring_begins_anew_when_empty(void **state)
+{
+    (void)state;
+    struct ring ring;
+    uint32_t in = 0, out = 0, most = 0;
+    size_t size;
+    assert_int_equal(ring_init(&ring, 65536), 0);
+    for (int round = 0; round < 5000; round++) {
+        for (int i = 0; i < 1 + round % 7; i++) {
+            uint32_t *p = ring_reserve(&ring, 200, 8192);
+            assert_non_null(p);
+            *p = in++;
+            ring_commit(&ring, 100);
+        }
+        for (const uint32_t *p; (p = ring_peek(&ring, &size)); ring_pop(&ring))
+            assert_int_equal(*p, out++);
+    }
+    assert_int_equal(in, out);
+    for (uint32_t i = 0; i < 65536; i++)
+        if (ring.data[i])
+            most = i;
+    assert_in_range(most, 16384, 16384 + 8 * 208);
+    while (ring_reserve(&ring, 100, 0)) {
+        ring_commit(&ring, 100);
+        in++;
+    }
+    assert_true(in - out > 16384 / 112 && ring_used(&ring) > 65536 - 2 * 112);
+    for (; ring_peek(&ring, &size); ring_pop(&ring))
+        out++;
+    assert_int_equal(in, out);
+    for (int i = 0; i < 200; i++) { /* past the quarter: what the burst touched was given back */
+        assert_non_null(ring_reserve(&ring, 100, 8192));
+        ring_commit(&ring, 100);
+        assert_non_null(ring_peek(&ring, &size));
+        ring_pop(&ring);
+    }
+    for (uint32_t i = 16384 + 8192; i < 65536; i++)
+        assert_int_equal(ring.data[i], 0);
+    ring_fini(&ring);
+}
+
 static void ring_records_stay_until_popped_to(void **state)
 {
     (void)state;
@@ -229,6 +271,7 @@ int main(void)
         cmocka_unit_test(siphash_matches_the_paper),
         cmocka_unit_test(ring_keeps_order_over_many_wraps),
         cmocka_unit_test(ring_keeps_a_reserve),
+        cmocka_unit_test(ring_begins_anew_when_empty),
         cmocka_unit_test(ring_records_stay_until_popped_to),
         cmocka_unit_test(cleaning_twice_changes_nothing),
         cmocka_unit_test(addresses_parse_and_format),

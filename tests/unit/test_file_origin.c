@@ -85,6 +85,37 @@ static void a_change_of_the_image_is_remembered(void **state)
     assert_true(file_origins_find(&origins, 1, "/bin/ls", 7)->is_copy_up);
 }
 
+static bool never_filled(const char *path)
+{
+    return file_origins_find(&origins, 1, path, strlen(path))->never_filled;
+}
+
+static void closed_with(const char *path, uint64_t size)
+{
+    struct event *ev = file(FILE_CLOSE_WRITE, 10, path);
+    event_set(ev, F_SIZE, file_size, size);
+    note(1);
+}
+
+static void a_new_file_is_empty_until_it_is_filled(void **state)
+{
+    (void)state;
+    file(FILE_CREATE, 10, "/root/.bash_history");
+    note(1);
+    closed_with("/root/.bash_history", 0);
+    assert_true(never_filled("/root/.bash_history"));
+    closed_with("/root/.bash_history", 93);
+    assert_false(never_filled("/root/.bash_history"));
+    closed_with("/root/.bash_history", 0);
+    assert_false(never_filled("/root/.bash_history")); /* now it was emptied */
+    closed_with("/var/log/syslog", 0);
+    assert_false(never_filled("/var/log/syslog")); /* there before */
+    struct event *ev = file(FILE_CREATE, 10, "/etc/passwd");
+    event_set(ev, F_COPIED_UP, copied_up, 1);
+    note(1);
+    assert_false(never_filled("/etc/passwd"));
+}
+
 static void the_oldest_leave_a_full_table(void **state)
 {
     (void)state;
@@ -106,6 +137,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_last_writer_is_the_origin, open_origins, close_origins),
         cmocka_unit_test_setup_teardown(a_rename_keeps_who_wrote_the_content, open_origins, close_origins),
         cmocka_unit_test_setup_teardown(a_change_of_the_image_is_remembered, open_origins, close_origins),
+        cmocka_unit_test_setup_teardown(a_new_file_is_empty_until_it_is_filled, open_origins, close_origins),
         cmocka_unit_test_setup_teardown(the_oldest_leave_a_full_table, open_origins, close_origins),
     };
     return cmocka_run_group_tests_name("file_origin", tests, NULL, NULL);

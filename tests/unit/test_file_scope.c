@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,12 +13,13 @@
 
 static struct file_scope scope;
 static struct dir_cache cache;
-static const char *const host_paths[] = { "/etc/passwd", "/etc/cron.d", NULL };
+static const char *const host_paths[] = { "/etc/passwd", "/etc/cron.d", "/home/*/.ssh", NULL };
+static const char *const log_paths[] = { "/var/log", "/root/.bash_history", NULL };
 
 static int setup(void **state)
 {
     (void)state;
-    file_scope_init(&scope, host_paths);
+    file_scope_init(&scope, host_paths, log_paths);
     dir_cache_init(&cache, (struct hash_key){ 1, 2 });
     return 0;
 }
@@ -43,11 +45,35 @@ static void places(void **state)
     assert_int_equal(file_scope_place(&scope, "/etc").kind, PLACE_HOST);
     assert_int_equal(file_scope_place(&scope, "/etc/cron.d/x").kind, PLACE_HOST);
     assert_int_equal(file_scope_place(&scope, "/etc/ssl").kind, PLACE_NONE);
-    assert_true(file_scope_is_host(&scope, "/etc", "passwd", 6));
-    assert_true(file_scope_is_host(&scope, "/etc", "cron.d", 6));
-    assert_true(file_scope_is_host(&scope, "/etc/cron.d", "job", 3));
-    assert_false(file_scope_is_host(&scope, "/etc", "passwd-", 7));
-    assert_false(file_scope_is_host(&scope, "/", "etc", 3));
+    assert_int_equal(file_scope_place(&scope, "/home").kind, PLACE_NONE);
+    assert_int_equal(file_scope_place(&scope, "/home/ann").kind, PLACE_HOST);
+    assert_int_equal(file_scope_place(&scope, "/home/ann/.ssh").kind, PLACE_HOST);
+    assert_int_equal(file_scope_place(&scope, "/home/ann/work").kind, PLACE_NONE);
+    assert_int_equal(file_scope_host(&scope, "/etc", "passwd", 6), HOST_CHANGES);
+    assert_int_equal(file_scope_host(&scope, "/etc", "cron.d", 6), HOST_CHANGES);
+    assert_int_equal(file_scope_host(&scope, "/etc/cron.d", "job", 3), HOST_CHANGES);
+    assert_int_equal(file_scope_host(&scope, "/etc", "passwd-", 7), HOST_NONE);
+    assert_int_equal(file_scope_host(&scope, "/", "etc", 3), HOST_NONE);
+    assert_int_equal(file_scope_host(&scope, "/home/ann", ".ssh", 4), HOST_CHANGES);
+    assert_int_equal(file_scope_host(&scope, "/home/ann/.ssh", "id_rsa", 6), HOST_CHANGES);
+    assert_int_equal(file_scope_host(&scope, "/home/ann", ".sshd", 5), HOST_NONE);
+    assert_int_equal(file_scope_host(&scope, "/var/log/app", "x.log", 5), HOST_LOSSES);
+    assert_int_equal(file_scope_host(&scope, "/root", ".bash_history", 13), HOST_LOSSES);
+}
+
+static void paths_and_patterns(void **state)
+{
+    static const struct {
+        const char *path, *pattern;
+        enum path_relation relation;
+    } cases[] = {
+        { "/", "/etc", PATH_PARENT },          { "/", "/etc/x", PATH_ABOVE },          { "/etc", "/etc", PATH_BELOW },
+        { "/etc/x", "/etc", PATH_BELOW },      { "/etcx", "/etc", PATH_ELSEWHERE },    { "/home", "/home/*/.ssh", PATH_ABOVE },
+        { "/home/a", "/home/*/.ssh", PATH_PARENT }, { "/home/a/b", "/home/*/.ssh", PATH_ELSEWHERE }, { "/home/a/.ssh/k", "/home/*/.ssh", PATH_BELOW },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(path_relate(cases[i].path, cases[i].pattern), cases[i].relation);
 }
 
 static void an_unmounted_overlay_is_kept_for_a_while(void **state)
@@ -149,13 +175,33 @@ static void the_cache_is_bounded(void **state)
     assert_non_null(dir_cache_find(&cache, &e, n)); /* the newest */
 }
 
+static void libraries_are_counted_by_file(void **state)
+{
+    (void)state;
+    struct overlay *o = file_scope_overlay(&scope, 7, "/m", "/u", 0);
+    for (uint64_t i = 0; i < LIMIT_LIBRARY_MARKS; i++) {
+        uint64_t ino = 5 + i * 331 % LIMIT_LIBRARY_MARKS; /* in no order */
+        assert_int_equal(overlay_add_library(o, ino), 1);
+        assert_int_equal(overlay_add_library(o, ino), 0); /* written again */
+    }
+    assert_int_equal(file_scope_full_overlays(&scope), 0);
+    assert_int_equal(overlay_add_library(o, 5), 0);
+    assert_int_equal(overlay_add_library(o, 4), -ENOSPC);
+    assert_int_equal(file_scope_full_overlays(&scope), 1);
+    file_scope_begin(&scope);
+    file_scope_end(&scope, 10);
+    assert_int_equal(file_scope_full_overlays(&scope), 0); /* unmounted */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(places, setup, teardown),
+        cmocka_unit_test(paths_and_patterns),
         cmocka_unit_test_setup_teardown(an_unmounted_overlay_is_kept_for_a_while, setup, teardown),
         cmocka_unit_test_setup_teardown(overlays_of_other_namespaces_stay_until_their_owner_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_table_gives_up_the_longest_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(libraries_are_counted_by_file, setup, teardown),
         cmocka_unit_test_setup_teardown(the_cache_finds_forgets_and_expires, setup, teardown),
         cmocka_unit_test_setup_teardown(the_cache_is_bounded, setup, teardown),
     };

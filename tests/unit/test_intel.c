@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "agent/detect/intel.h"
+#include "tests/intel_load.h"
 
 static struct intel intel;
 static struct intel_match match;
@@ -51,6 +51,11 @@ static bool look(const char *text)
     struct address a;
     assert_int_equal(address_parse(text, &a), 0);
     return intel_lookup(&intel, &a, &match);
+}
+
+static bool look_name(const char *name)
+{
+    return intel_lookup_domain(&intel, name, strlen(name), &match);
 }
 
 static void most_specific_wins(void **state)
@@ -114,7 +119,7 @@ static void bad_lines_are_told_and_skipped(void **state)
                        "::/0\n"                  /* 8 bad */
                        "198.51.100.4,Bad Category\n" /* 9 bad */
                        ",crypto\n"               /* 10 bad */
-                       "evil.example\n"          /* 11 bad */
+                       "evil_com\n"              /* 11 bad */
                        "\n; spamhaus\n203.0.113.0/24 ; SBL1\n" /* 12 13 14 */
                        "# category: NO!\n"       /* 15 bad */
                        "2001:db8::5/129\n"       /* 16 bad */
@@ -137,13 +142,21 @@ static void bad_lines_are_told_and_skipped(void **state)
 static void pieces_go_on_counting(void **state)
 {
     (void)state;
+    static const char text[] = "# category: dga\n1.2.3.4\nx\n1.2.3.5\nlong.example";
     struct intel_source source = { .list = "p", .category = "c2", .on_error = note };
-    assert_int_equal(intel_load_text(&intel, &source, "# category: dga\n1.2.3.4\n", 24), 0);
-    assert_int_equal(intel_load_text(&intel, &source, "x\n1.2.3.5\n", 10), 0);
+    struct intel_reader reader;
+    intel_reader_init(&reader, &intel, &source);
+    for (size_t i = 0; i < sizeof text - 1; i++)
+        assert_int_equal(intel_reader_feed(&reader, text + i, 1), 0);
+    assert_int_equal(intel_reader_end(&reader), 0);
+    assert_int_equal(reader.n_entries, 3);
+    assert_int_equal(reader.n_bad, 1);
+    assert_int_equal(reader.format, INTEL_PLAIN);
     assert_int_equal(intel_seal(&intel), 0);
     assert_int_equal(bad_lines[0], 3);
     assert_true(look("1.2.3.5"));
     assert_string_equal(match.category, "dga");
+    assert_true(look_name("long.example"));
 }
 
 static void empty_is_empty(void **state)
@@ -191,23 +204,210 @@ static void random_networks_agree_with_a_scan(void **state)
 static void bound_is_kept(void **state)
 {
     (void)state;
-    enum { CHUNK = 4096 };
-    static char text[CHUNK * 18];
     struct intel_source source = { .list = "big", .category = "c2", .on_error = note };
+    char line[64];
     int r = 0;
-    for (uint32_t i = 0; i < LIMIT_INTEL_ENTRIES + CHUNK; i += CHUNK) {
-        size_t n = 0;
-        for (uint32_t j = i; j < i + CHUNK; j++)
-            n += (size_t)snprintf(text + n, sizeof text - n, "%u.%u.%u.%u\n", 1 + (j >> 16), j >> 8 & 255, j & 255, 1u);
-        r = intel_load_text(&intel, &source, text, n);
-    }
+    intel.bytes_max = 7000; /* IPv4 addresses take 7 bytes each */
+    for (unsigned i = 0; i < 1010; i++)
+        r = intel_load_text(&intel, &source, line, (size_t)snprintf(line, sizeof line, "10.0.%u.%u\n", i >> 8, i & 255));
     assert_int_equal(r, -ENOSPC);
-    assert_true(intel.n_refused > 0);
+    assert_int_equal(intel.n_refused, 10);
+    assert_int_equal(n_bad, 10); /* once for each reader */
     assert_int_equal(intel_seal(&intel), 0);
-    assert_int_equal(intel_count(&intel), LIMIT_INTEL_ENTRIES);
-    assert_true(look("1.0.0.1"));
-    assert_false(look("1.0.0.2"));
-    assert_int_equal(intel.threats.room_v4, LIMIT_INTEL_ENTRIES);
+    assert_int_equal(intel_count(&intel), 1000);
+    assert_true(look("10.0.0.0"));
+    assert_true(look("10.0.3.231"));
+    assert_false(look("10.0.3.232"));
+    assert_int_equal(intel.threats.hosts4.room, 1000);
+}
+
+static void domains_and_their_subdomains(void **state)
+{
+    (void)state;
+    assert_false(look_name("bad.example")); /* not even sealed */
+    assert_int_equal(load("names", false, "Bad.Example\n*.wild.example, crypto\n.dot.example.\ndeep.bad.example,dga\n*.tk,abused\nbad.example,late\n"
+                                          "xn--bcher-kva.example\nb\xc3\xbc" "cher.example\n_dmarc.under_score.example\n"), 0);
+    assert_int_equal(intel_seal(&intel), 0);
+    assert_int_equal(n_bad, 0);
+    assert_int_equal(intel_count(&intel), 8);
+    assert_true(look_name("bad.example"));
+    assert_string_equal(match.category, "c2");
+    assert_int_equal(match.kind, INTEL_C2);
+    assert_int_equal(match.skipped, 0);
+    assert_true(look_name("BAD.example."));
+    assert_true(look_name("a.b.bad.example"));
+    assert_int_equal(match.skipped, 4);
+    assert_true(look_name("x.deep.bad.example"));
+    assert_string_equal(match.category, "dga");
+    assert_int_equal(match.skipped, 2);
+    assert_false(look_name("notbad.example"));
+    assert_false(look_name("example"));
+    assert_false(look_name("bad.example.org"));
+    assert_false(look_name("wild.example"));
+    assert_true(look_name("x.wild.example"));
+    assert_int_equal(match.kind, INTEL_CRYPTO);
+    assert_true(look_name("dot.example"));
+    assert_true(look_name("x.dot.example"));
+    assert_false(look_name("tk"));
+    assert_true(look_name("any.tk"));
+    assert_true(look_name("xn--bcher-kva.example"));
+    assert_true(look_name("www.b\xc3\xbc" "cher.example"));
+    assert_true(look_name("_dmarc.under_score.example"));
+    assert_false(look_name(""));
+    assert_string_equal(match.list, "");
+    assert_false(look_name("."));
+    assert_false(look_name(".."));
+    assert_true(look_name("..bad.example")); /* whatever stands before */
+    char longer[1024];
+    memset(longer, 'a', sizeof longer);
+    for (size_t i = 50; i < 1000; i += 50)
+        longer[i] = '.';
+    memcpy(longer + sizeof longer - 12, ".bad.example", 12);
+    assert_true(intel_lookup_domain(&intel, longer, sizeof longer, &match));
+    assert_int_equal(match.skipped, sizeof longer - 11);
+    memset(longer, '.', sizeof longer);
+    assert_false(intel_lookup_domain(&intel, longer, sizeof longer, &match));
+    memset(longer, 'a', sizeof longer);
+    assert_false(intel_lookup_domain(&intel, longer, sizeof longer, &match));
+}
+
+static void bad_domains_are_told(void **state)
+{
+    (void)state;
+    const char *text = "localhost\n*.\n.\n*\na..b\n-\nexample.1\nsp ace.example\nhttp://bad.example/x\na.*.example\n"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example\nx\x01.example\n*.1\n";
+    assert_int_equal(load("names", false, text), 0);
+    assert_int_equal(n_bad, 13);
+    assert_int_equal(intel_count(&intel), 0);
+}
+
+/* A plain name on a trusted list is only that name. */
+static void trusted_domains(void **state)
+{
+    (void)state;
+    assert_int_equal(load("bad", false, "*.example.com\nshared.example\n"), 0);
+    assert_int_equal(load("trusted", true, "www.example.com\n*.cdn.example.com\nshared.example\n"), 0);
+    assert_int_equal(intel_seal(&intel), 0);
+    assert_false(look_name("www.example.com"));
+    assert_true(match.trusted);
+    assert_string_equal(match.list, "trusted");
+    assert_true(look_name("x.www.example.com"));
+    assert_true(look_name("cdn.example.com"));
+    assert_false(look_name("a.cdn.example.com"));
+    assert_false(look_name("shared.example"));
+    assert_true(look_name("x.shared.example"));
+    assert_true(look_name("other.example.com"));
+    assert_false(match.trusted);
+}
+
+/* Two lists cover parts of one name: each keeps what it was first to cover. */
+static void first_list_wins_for_each_part(void **state)
+{
+    (void)state;
+    uint16_t hosts, plain;
+    assert_int_equal(intel_tag(&intel, "hosts", "phishing", &hosts), 0);
+    assert_int_equal(intel_tag(&intel, "plain", "c2", &plain), 0);
+    assert_int_equal(intel_add_domain(&intel, false, hosts, "both.example", 12, INTEL_COVERS_SELF), 0);
+    assert_int_equal(intel_add_domain(&intel, false, plain, "both.example", 12, INTEL_COVERS_SELF | INTEL_COVERS_BELOW), 0);
+    assert_int_equal(intel_add_domain(&intel, false, hosts, "both.example", 12, INTEL_COVERS_BELOW), 0);
+    assert_int_equal(intel_add_domain(&intel, false, hosts, "no name", 7, INTEL_COVERS_BELOW), -EINVAL);
+    assert_int_equal(intel_seal(&intel), 0);
+    assert_int_equal(intel_count(&intel), 2);
+    assert_true(look_name("both.example"));
+    assert_string_equal(match.list, "hosts");
+    assert_true(look_name("x.both.example"));
+    assert_string_equal(match.list, "plain");
+}
+
+/* Against the slow way, with many names below each other, IPv6 addresses and digests, each twice. */
+static void many_entries_are_all_found(void **state)
+{
+    (void)state;
+    enum { N = 30000 };
+    char text[160];
+    unsigned seed = getenv("SEED") ? (unsigned)atoi(getenv("SEED")) : 20261123;
+    print_message("seed %u\n", seed);
+    for (int turn = 0; turn < 2; turn++) {
+        for (unsigned i = 0; i < N; i++) {
+            unsigned x = (i + seed) * 2654435761u;
+            snprintf(text, sizeof text, "h%x.n%u.example,phishing\n2001:db8::%x:%x\n%064x\n10.%u.%u.%u\n", x, i % 100, x >> 16, x & 0xffff, x, x >> 24,
+                     x >> 16 & 255, x >> 8 & 255);
+            assert_int_equal(load(turn ? "again" : "first", false, text), 0);
+        }
+    }
+    assert_int_equal(intel_seal(&intel), 0);
+    struct intel_counts counts;
+    intel_count_kinds(&intel, &counts);
+    assert_int_equal(counts.domains, N);
+    assert_int_equal(counts.addresses6, N);
+    assert_int_equal(counts.hashes, N);
+    for (unsigned i = 0; i < N; i++) {
+        unsigned x = (i + seed) * 2654435761u;
+        snprintf(text, sizeof text, "h%x.n%u.example", x, i % 100);
+        assert_true(look_name(text));
+        assert_string_equal(match.list, "first");
+        snprintf(text, sizeof text, "g%x.n%u.example", x, i % 100);
+        assert_false(look_name(text));
+        snprintf(text, sizeof text, "2001:db8::%x:%x", x >> 16, x & 0xffff);
+        assert_true(look(text));
+        snprintf(text, sizeof text, "2001:db9::%x:%x", x >> 16, x & 0xffff);
+        assert_false(look(text));
+        snprintf(text, sizeof text, "10.%u.%u.%u", x >> 24, x >> 16 & 255, x >> 8 & 255);
+        assert_true(look(text));
+    }
+}
+
+static void categories_have_names(void **state)
+{
+    (void)state;
+    for (int i = 0; i < INTEL_CATEGORIES; i++)
+        assert_int_equal(intel_category_find(intel_category_name((enum intel_category)i), strlen(intel_category_name((enum intel_category)i))), i);
+    assert_int_equal(intel_category_find("c", 1), INTEL_OTHER);
+    assert_int_equal(intel_category_find("c2x", 2), INTEL_C2);
+    assert_int_equal(load("own", false, "198.51.100.1,something-else\n"), 0);
+    assert_int_equal(intel_seal(&intel), 0);
+    assert_true(look("198.51.100.1"));
+    assert_int_equal(match.kind, INTEL_OTHER);
+    assert_string_equal(match.category, "something-else");
+}
+
+#define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B64 "BbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBb"
+#define C64 "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
+
+static bool look_hash(const char *hex)
+{
+    uint8_t digest[INTEL_DIGEST_BYTES];
+    assert_int_equal(intel_digest_parse(hex, strlen(hex), digest), 0);
+    return intel_lookup_hash(&intel, digest, &match);
+}
+
+static void files_are_found_by_their_hash(void **state)
+{
+    (void)state;
+    assert_false(intel_has_hashes(&intel));
+    assert_int_equal(load("own", false, A64 "\n" B64 ", malware # a comment\n192.0.2.1\n" A64 "\nabcd\n" A64 "a\n"), 0);
+    assert_int_equal(load("feed", false, "# category: malware\n" A64 "\n" C64 "\n"), 0);
+    assert_int_equal(load("trusted", true, C64 "\n"), 0);
+    assert_int_equal(n_bad, 2);
+    assert_int_equal(bad_lines[0], 5);
+    assert_int_equal(intel_seal(&intel), 0);
+    assert_true(intel_has_hashes(&intel));
+    assert_int_equal(intel_count(&intel), 5); /* repeats are one */
+    assert_true(look_hash(A64));
+    assert_string_equal(match.list, "own");
+    assert_string_equal(match.category, "custom");
+    assert_true(look_hash(B64));
+    assert_string_equal(match.category, "malware");
+    assert_false(look_hash(C64));
+    assert_true(match.trusted);
+    assert_false(look_hash("0000000000000000000000000000000000000000000000000000000000000000"));
+    assert_true(look("192.0.2.1"));
+    assert_string_equal(match.category, "c2");
+    uint8_t digest[INTEL_DIGEST_BYTES];
+    assert_int_equal(intel_digest_parse(A64, 63, digest), -EINVAL);
+    assert_int_equal(intel_digest_parse(A64 "a", 65, digest), -EINVAL);
+    assert_int_equal(intel_digest_parse("g" A64, 64, digest), -EINVAL);
 }
 
 int main(void)
@@ -221,6 +421,13 @@ int main(void)
         TEST(empty_is_empty),
         TEST(random_networks_agree_with_a_scan),
         TEST(bound_is_kept),
+        TEST(domains_and_their_subdomains),
+        TEST(bad_domains_are_told),
+        TEST(trusted_domains),
+        TEST(first_list_wins_for_each_part),
+        TEST(many_entries_are_all_found),
+        TEST(categories_have_names),
+        cmocka_unit_test_setup_teardown(files_are_found_by_their_hash, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

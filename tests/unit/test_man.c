@@ -1,5 +1,5 @@
 /* The manual pages describe every field of an event and every option of the configuration, in the words of the tables. "test_man fields"
- * prints the fields as they have to stand in ecsguard-events.5.scd. */
+ * prints the fields as they have to stand in ecsguard-events.5.scd, "test_man classes" the classes of events for ecsguard-rules.5.scd. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "agent/detect/rules/field.h"
 #include "common/event_fields.h"
 #include "common/text.h"
 
@@ -109,6 +110,48 @@ static void events_page_describes_every_field(void **state)
     }
 }
 
+/* *name* (sensors): names of events, and what happened. */
+static void put_class(struct text_out *out, const struct event_class_info *class)
+{
+    text_out_printf(out, "*");
+    put_escaped(out, class->name);
+    text_out_printf(out, "* (");
+    rule_field_print_sources(out, class->filled_by);
+    text_out_printf(out, ")\n\t");
+    for (const char *const *name = class->events; *name; name++) {
+        text_out_printf(out, "%s_", name == class->events ? "" : ", ");
+        put_escaped(out, *name);
+        text_out_printf(out, "_");
+    }
+    text_out_printf(out, ": ");
+    put_escaped(out, class->doc);
+    text_out_printf(out, ".\n\n");
+}
+
+static void rules_page_describes_every_class_of_events(void **state)
+{
+    (void)state;
+    const char *text = read_source("man/ecsguard-rules.5.scd", page, sizeof page);
+    for (int i = 0; i < CLASS_MAX; i++) {
+        struct text_out out;
+        text_out_init(&out, expected, sizeof expected);
+        put_class(&out, &event_classes[i]);
+        if (!strstr(text, expected))
+            fail_msg("ecsguard-rules.5.scd lacks:\n%s", expected);
+    }
+}
+
+static void rules_page_names_every_family_of_fields(void **state)
+{
+    (void)state;
+    const char *text = read_source("man/ecsguard-rules.5.scd", page, sizeof page);
+    for (size_t i = 0; i < n_rule_fields; i++) {
+        snprintf(expected, sizeof expected, "*%.*s*", (int)strcspn(rule_fields[i].name, "."), rule_fields[i].name);
+        if (rule_fields[i].fill != FIELD_NEVER && !strstr(text, expected))
+            fail_msg("ecsguard-rules.5.scd lacks the fields %s", expected);
+    }
+}
+
 /* test_config compares the shipped file with the table of options. */
 static void config_page_holds_the_shipped_file(void **state)
 {
@@ -128,11 +171,25 @@ static int print_fields(void)
     return 0;
 }
 
+static int print_classes(void)
+{
+    struct text_out out;
+    text_out_init(&out, expected, sizeof expected);
+    for (int i = 0; i < CLASS_MAX; i++)
+        put_class(&out, &event_classes[i]);
+    fputs(expected, stdout);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_page_describes_every_field),
         cmocka_unit_test(config_page_holds_the_shipped_file),
+        cmocka_unit_test(rules_page_describes_every_class_of_events),
+        cmocka_unit_test(rules_page_names_every_family_of_fields),
     };
+    if (argc == 2 && !strcmp(argv[1], "classes"))
+        return print_classes();
     return argc == 2 && !strcmp(argv[1], "fields") ? print_fields() : cmocka_run_group_tests_name("man", tests, NULL, NULL);
 }

@@ -86,12 +86,46 @@ static void cuts_a_text_into_lines(void **state)
     assert_null(mountinfo_line(&at));
 }
 
+static int host_path(const char *root, uint64_t dev, char *out, size_t size)
+{
+    char table[] = "21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
+                   "22 21 254:1 / /data rw shared:2 - xfs /dev/vdb rw\n"
+                   "broken\n"
+                   "23 21 254:1 /srv /mnt/srv rw shared:2 - xfs /dev/vdb rw\n"
+                   "24 21 0:40 / /run rw shared:3 - tmpfs tmpfs rw\n";
+    char copy[64];
+    strcpy(copy, root);
+    struct mountinfo mount = { .dev = dev, .root = copy };
+    return mountinfo_host_path(table, &mount, out, size);
+}
+
+static void finds_the_host_side_of_a_mount(void **state)
+{
+    char out[64];
+    (void)state;
+    assert_int_equal(host_path("/", makedev(254, 0), out, sizeof out), 1);
+    assert_string_equal(out, "/");
+    assert_int_equal(host_path("/etc", makedev(254, 0), out, sizeof out), 0);
+    assert_string_equal(out, "/etc");
+    assert_int_equal(host_path("/srv/a", makedev(254, 1), out, sizeof out), 0);
+    assert_string_equal(out, "/mnt/srv/a");
+    assert_int_equal(host_path("/srv", makedev(254, 1), out, sizeof out), 1);
+    assert_int_equal(host_path("/srvx", makedev(254, 1), out, sizeof out), 0);
+    assert_string_equal(out, "/data/srvx");
+    assert_int_equal(host_path("/docker.sock", makedev(0, 40), out, sizeof out), 0);
+    assert_string_equal(out, "/run/docker.sock");
+    assert_int_equal(host_path("/", makedev(0, 99), out, sizeof out), -ENOENT);
+    assert_int_equal(host_path("/docker.sock", makedev(0, 40), out, 5), -ENAMETOOLONG);
+    assert_int_equal(parse("52 51 0:40 / /x rw shared:3 master:7 - tmpfs tmpfs rw"), 0);
+    assert_true(m.is_slave);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_an_overlay),           cmocka_unit_test(completes_a_relative_upperdir),
         cmocka_unit_test(undoes_octal_escapes),       cmocka_unit_test(refuses_what_is_not_a_mount),
-        cmocka_unit_test(cuts_a_text_into_lines),
+        cmocka_unit_test(cuts_a_text_into_lines),     cmocka_unit_test(finds_the_host_side_of_a_mount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

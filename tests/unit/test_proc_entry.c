@@ -46,6 +46,39 @@ static void noise(void **state)
     assert_false(proc_entry_is_own_noise(""));
 }
 
+static bool open_matters(const char *path, bool own)
+{
+    struct proc_entry entry;
+    proc_entry_parse(path, &entry);
+    return proc_entry_open_matters(&entry, own);
+}
+
+static void opens_that_tell_secrets(void **state)
+{
+    (void)state;
+    assert_true(open_matters("/proc/1/environ", false));
+    assert_true(open_matters("/proc/7/task/9/environ", true));
+    assert_true(open_matters("/proc/7/maps", false));
+    assert_false(open_matters("/proc/7/maps", true));
+    assert_false(open_matters("/proc/7/stat", false));
+    assert_false(open_matters("/proc/7/cwd/environ", false));
+    assert_true(open_matters("/proc/kcore", false));
+    assert_true(open_matters("/proc/sysrq-trigger", false));
+    assert_false(open_matters("/proc/meminfo", false));
+    assert_false(open_matters("", false));
+}
+
+static void files_that_lead_out(void **state)
+{
+    (void)state;
+    assert_true(cgroup_file_matters("/sys/fs/cgroup/rdma/release_agent"));
+    assert_true(cgroup_file_matters("/tmp/cg/x/notify_on_release"));
+    assert_false(cgroup_file_matters("/sys/fs/cgroup/memory/x/cgroup.procs"));
+    assert_false(cgroup_file_matters("release_agent"));
+    assert_true(sysfs_file_matters("/sys/kernel/uevent_helper"));
+    assert_false(sysfs_file_matters("/sys/class/net/eth0/mtu"));
+}
+
 static void nspid(void **state)
 {
     (void)state;
@@ -58,6 +91,7 @@ static void nspid(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(paths), cmocka_unit_test(noise), cmocka_unit_test(nspid) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(paths), cmocka_unit_test(noise), cmocka_unit_test(opens_that_tell_secrets),
+                                        cmocka_unit_test(files_that_lead_out), cmocka_unit_test(nspid) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

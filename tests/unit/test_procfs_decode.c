@@ -19,6 +19,7 @@ static void assert_stat(const char *text, const char *comm)
     assert_int_equal(st.comm_size, strlen(comm));
     assert_memory_equal(st.comm, comm, st.comm_size);
     assert_int_equal(st.ppid, 77);
+    assert_int_equal(st.pgid, 4242);
     assert_int_equal(st.sid, 66);
     assert_int_equal(st.tty, 34817);
     assert_int_equal(st.start_ticks, 321275);
@@ -54,14 +55,36 @@ static void ids_come_from_their_lines(void **state)
 {
     (void)state;
     static const char text[] = "Name:\tUid: 9 9\\nUid:\t8\t8\nUmask:\t0022\nUid:\t1000\t0\t0\t0\nGid:\t5\t6\t6\t6\nFDSize:\t64\n";
-    struct procfs_ids ids;
-    assert_int_equal(procfs_parse_ids(text, sizeof text - 1, &ids), 0);
-    assert_int_equal(ids.uid, 1000);
-    assert_int_equal(ids.euid, 0);
-    assert_int_equal(ids.gid, 5);
-    assert_int_equal(ids.egid, 6);
-    assert_int_equal(procfs_parse_ids(text, 60, &ids), -EINVAL);
-    assert_int_equal(procfs_parse_ids("\nUid:\t99999999999\t0\nGid:\t0\t0\n", 30, &ids), -EINVAL);
+    struct procfs_status st;
+    assert_int_equal(procfs_parse_status(text, sizeof text - 1, &st), 0);
+    assert_int_equal(st.uid, 1000);
+    assert_int_equal(st.euid, 0);
+    assert_int_equal(st.gid, 5);
+    assert_int_equal(st.egid, 6);
+    assert_int_equal(st.vpid, 0);
+    assert_false(st.has_capabilities);
+    assert_int_equal(procfs_parse_status(text, 60, &st), -EINVAL);
+    assert_int_equal(procfs_parse_status("\nUid:\t99999999999\t0\nGid:\t0\t0\n", 30, &st), -EINVAL);
+}
+
+static void status_tells_capabilities_and_inner_ids(void **state)
+{
+    (void)state;
+    static const char text[] = "Name:\tsh\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nNStgid:\t900\t8\nNSpid:\t900\t41\t7\nNSpgid:\t1\nNSsid:\t1\n"
+                               "CapInh:\t0000000000000000\nCapPrm:\t000001ffffffffff\nCapEff:\t0000000000002001\nCapBnd:\t0000000000000000\n";
+    struct procfs_status st;
+    assert_int_equal(procfs_parse_status(text, sizeof text - 1, &st), 0);
+    assert_int_equal(st.vpid, 7);
+    assert_int_equal(st.vpgid, 1);
+    assert_true(st.has_capabilities);
+    assert_int_equal(st.cap_inheritable, 0);
+    assert_int_equal(st.cap_permitted, 0x1ffffffffff);
+    assert_int_equal(st.cap_effective, 0x2001);
+    static const char odd[] = "\nUid:\t0\t0\nGid:\t0\t0\nNSpid:\t99999999999999\nNSpgid:\nCapInh:\t0\nCapPrm:\t000001fffffffffg\nCapEff:\t";
+    assert_int_equal(procfs_parse_status(odd, sizeof odd - 1, &st), 0);
+    assert_int_equal(st.vpid, 0);
+    assert_int_equal(st.vpgid, 0);
+    assert_false(st.has_capabilities);
 }
 
 static void links_name_their_kind(void **state)
@@ -150,6 +173,7 @@ int main(void)
         cmocka_unit_test(stat_survives_hostile_names),
         cmocka_unit_test(broken_stat_is_refused),
         cmocka_unit_test(ids_come_from_their_lines),
+        cmocka_unit_test(status_tells_capabilities_and_inner_ids),
         cmocka_unit_test(links_name_their_kind),
         cmocka_unit_test(short_environments_stay_whole),
         cmocka_unit_test(long_environments_keep_the_loader_variables),

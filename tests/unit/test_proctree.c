@@ -146,6 +146,72 @@ static void a_full_table_forgets_the_oldest_dead_first(void **state)
     assert_true(tree.texts.used < 64 * 1024); /* images were given back */
 }
 
+/* A program with arguments of this length, and whatever else is long. */
+static struct process *exec_long(int32_t pid, size_t cmdline, size_t others)
+{
+    static char text[4096];
+    memset(text, 'a', sizeof text);
+    struct event *ev = make(EVENT_EXEC, pid);
+    event_set_text(ev, F_CMDLINE, text, cmdline);
+    event_set_text(ev, F_EXE, text, others);
+    event_set_text(ev, F_CWD, text, others);
+    event_set_text(ev, F_STDIN, text, others);
+    event_set_text(ev, F_STDOUT, text, others);
+    return apply(1);
+}
+
+/* Images of the small are given back as room for large ones, and a storm that is over cuts no command line any more. */
+static void a_storm_of_short_programs_leaves_room_for_long_ones(void **state)
+{
+    (void)state;
+    proctree_fini(&tree);
+    assert_int_equal(proctree_init(&tree, 8192, 1 << 20), 0);
+    for (int32_t pid = 100; pid < 8100; pid++) {
+        do_exec(pid, "/bin/true", pid);
+        make(EVENT_EXIT, pid);
+        apply(0);
+    }
+    for (int i = 0; i < 100; i++)
+        proctree_expire(&tree, now + 2 * LIMIT_PROCESS_GRACE_NS);
+    assert_int_equal(tree.texts.used, 0);
+    const struct process *p = exec_long(10000, 2000, 10);
+    assert_non_null(p->image);
+    assert_int_equal(p->image->cmdline.len, 2000);
+    assert_int_equal(tree.n_images_lost, 0);
+}
+
+/* Long paths everywhere: not all of it is kept, but the program is known. */
+static void a_program_with_long_texts_everywhere_is_known(void **state)
+{
+    (void)state;
+    const struct process *p = exec_long(10, 4000, 4000);
+    assert_non_null(p->image);
+    assert_int_equal(p->image->exe.len, 512);
+    assert_int_equal(tree.n_images_lost, 0);
+}
+
+/* The end of a process is told before its last execution, and there is no room: the oldest dead is itself. */
+static void a_dead_process_is_not_dropped_while_it_is_used(void **state)
+{
+    (void)state;
+    proctree_fini(&tree);
+    assert_int_equal(proctree_init(&tree, 64, SLAB_MAX), 0);
+    do_exec(10, "/bin/true", 10);
+    for (int32_t pid = 100; tree.texts.used < tree.texts.size; pid++)
+        do_exec(pid, "/bin/true", pid);
+    uint64_t early = now;
+    make(EVENT_EXIT, 10);
+    apply(0);
+    now = early - NS_PER_MS;
+    struct process *p = do_exec(10, "/bin/last", 11);
+    assert_int_equal(p->pid, 10);
+    assert_ptr_equal(proctree_find(&tree, 10), p);
+    assert_null(p->image);
+    assert_int_equal(tree.n_images_lost, 1);
+    assert_true(tree.texts.used < tree.texts.size); /* the former image was given back, once */
+    assert_string_equal(process_exe(do_exec(10, "/bin/last", 12)), "/bin/last");
+}
+
 static void becoming_root_is_noticed_once(void **state)
 {
     (void)state;
@@ -171,6 +237,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_exec_after_a_lost_fork_is_a_new_life, open_tree, close_tree),
         cmocka_unit_test_setup_teardown(the_dead_stay_for_their_grace_and_their_children, open_tree, close_tree),
         cmocka_unit_test_setup_teardown(a_full_table_forgets_the_oldest_dead_first, open_tree, close_tree),
+        cmocka_unit_test_setup_teardown(a_storm_of_short_programs_leaves_room_for_long_ones, open_tree, close_tree),
+        cmocka_unit_test_setup_teardown(a_program_with_long_texts_everywhere_is_known, open_tree, close_tree),
+        cmocka_unit_test_setup_teardown(a_dead_process_is_not_dropped_while_it_is_used, open_tree, close_tree),
         cmocka_unit_test_setup_teardown(becoming_root_is_noticed_once, open_tree, close_tree),
     };
     return cmocka_run_group_tests_name("proctree", tests, NULL, NULL);
