@@ -44,7 +44,8 @@ enum ancestry ancestry_of(struct detection *d, const struct process *p)
         const struct process *parent = proctree_parent(d->tree, p);
         if (!parent || parent->container != p->container)
             return !p->entered ? ANCESTRY_UNKNOWN : ecs_exec ? ANCESTRY_ECS_EXEC : ANCESTRY_ENTERED;
-        service |= !parent->image || !is_starter(parent->image);
+        const struct image *starter = image_then(d, parent);
+        service |= !starter || !is_starter(starter);
         if (parent->pid == c->init_pid)
             return service ? ANCESTRY_SERVICE : ANCESTRY_SCRIPT;
         p = parent;

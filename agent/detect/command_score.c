@@ -105,9 +105,11 @@ static bool in_package_manager(struct detection *d, const struct process *p)
 {
     static const char *const names[] = { "dpkg", "dpkg-deb", "apt", "apt-get", "aptitude", "unattended-upgrade", "rpm", "yum", "dnf", "dnf5",
                                          "microdnf", "apk", "zypper", "cloud-init", NULL };
-    for (int depth = 0; (p = proctree_parent(d->tree, p)) && depth < LIMIT_LINEAGE; depth++)
-        if (p->image && image_is_system(p->image) && image_is_one_of(p->image, names))
+    for (int depth = 0; (p = proctree_parent(d->tree, p)) && depth < LIMIT_LINEAGE; depth++) {
+        const struct image *image = image_then(d, p);
+        if (image && image_is_system(image) && image_is_one_of(image, names))
             return true;
+    }
     return false;
 }
 
@@ -117,8 +119,8 @@ static bool is_of_host_runtime(struct detection *d, const struct step *s)
 {
     static const char *const names[] = { "dockerd", "containerd", NULL };
     const struct process *parent = proctree_parent(d->tree, s->process);
-    return !s->container && parent && !parent->container && parent->image && image_is_system(parent->image) &&
-        image_is_one_of(parent->image, names);
+    const struct image *image = image_then(d, parent);
+    return !s->container && image && !parent->container && image_is_system(image) && image_is_one_of(image, names);
 }
 
 static unsigned left_out(struct detection *d, const struct step *s)

@@ -185,7 +185,10 @@ static void pending_free(struct detection *d, struct pending *p)
 
 void detection_decide(struct detection *d, struct pending *p, uint64_t now_ns)
 {
+    const uint64_t judged_before_ns = d->judged_ns;
+    d->judged_ns = p->time_ns;
     uint64_t next = p->detector->due(d, p, now_ns);
+    d->judged_ns = judged_before_ns;
     if (next)
         p->due_ns = next;
     else
@@ -328,6 +331,7 @@ void detection_event(struct detection *d, const struct step *step)
 {
     if (!d->began_ns)
         d->began_ns = step->ev->time_ns;
+    d->judged_ns = step->ev->time_ns;
     if (step->ev->kind == EVENT_SOCKETS)
         take_answer(d, step->ev);
     for (const uint8_t *turn = d->turns[step->ev->kind]; *turn && !d->rules_only; turn++) {
@@ -392,16 +396,22 @@ static void command_line(const struct image *image, char *buf, size_t size)
     text_escape(&out, line, raw.length);
 }
 
+const struct image *image_then(const struct detection *d, const struct process *p)
+{
+    return p ? process_image_at(p, d->judged_ns) : NULL;
+}
+
 static json_t *process_json(const struct detection *d, const struct process *p, const struct image *image, size_t cmdline_max)
 {
     char line[LIMIT_CMDLINE_BYTES * 2];
+    const char *comm = image && image == p->earlier ? p->earlier_comm : p->comm;
     json_t *o = json_object();
     json_object_set_new(o, "pid", json_integer(p->pid));
     if (p->start_ns)
         evidence_time(o, "start", p->start_ns + (uint64_t)d->wall_offset_ns);
     if (p->has_ids)
         json_object_set_new(o, "uid", json_integer(p->euid));
-    evidence_text(o, "comm", p->comm, strlen(p->comm));
+    evidence_text(o, "comm", comm, strlen(comm));
     if (image) {
         evidence_text(o, "exe", image_text(image, image->exe), image->exe.len < LINEAGE_EXE ? image->exe.len : LINEAGE_EXE);
         command_line(image, line, cmdline_max < sizeof line ? cmdline_max : sizeof line);
@@ -428,12 +438,12 @@ static void set_json(struct finding *f, enum finding_text which, json_t *json)
 }
 
 /* Nearest first, as many ancestors as fit into half a finding: the rest is for what was seen. */
-static void set_lineage(struct detection *d, struct finding *f, const struct process *p, const struct image *image)
+static void set_lineage(struct detection *d, struct finding *f, const struct process *p, const struct image *image, uint64_t time_ns)
 {
     json_t *all = json_array();
     size_t bytes = 0;
     for (int depth = 0; p && depth < LIMIT_LINEAGE && bytes < LINEAGE_BYTES; depth++) {
-        json_t *entry = process_json(d, p, depth ? p->image : image, 512);
+        json_t *entry = process_json(d, p, depth ? process_image_at(p, time_ns) : image, 512);
         bytes += json_dumpb(entry, NULL, 0, JSON_COMPACT);
         json_array_append_new(all, entry);
         p = proctree_parent(d->tree, p);
@@ -472,7 +482,7 @@ struct finding *detection_begin(struct detection *d, const struct detector *self
         text_out_init(&out, line, sizeof line);
         text_escape(&out, process->comm, strlen(process->comm));
         finding_set(f, FT_COMM, line, out.length);
-        set_lineage(d, f, process, image);
+        set_lineage(d, f, process, image, time_ns);
     }
     return f;
 }

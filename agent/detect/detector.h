@@ -93,6 +93,7 @@ struct detection {
     uint8_t turns[EVENT_KIND_MAX][LIMIT_DETECTORS + 1]; /* of those that look at each kind, counted from 1; 0 at the end */
     int64_t wall_offset_ns;
     uint64_t began_ns; /* time of the first event */
+    uint64_t judged_ns; /* time of the event that is judged now: what waited, or was read late, is not of now */
     bool rules_only; /* the other detectors are off */
     struct pending pending[LIMIT_PENDING];
     struct pipe_end pipe_ends[LIMIT_PIPE_ENDS]; /* a circle */
@@ -185,6 +186,9 @@ void evidence_time(json_t *object, const char *key, uint64_t wall_ns);
 void evidence_address(json_t *object, const char *key, const struct address *address, uint16_t port);
 json_t *evidence_process(const struct detection *d, const struct process *p);
 json_t *evidence_socket(const struct held_socket *s);
+
+/* What an ancestor ran when that happened which is judged now. NULL = unknown. */
+const struct image *image_then(const struct detection *d, const struct process *p);
 
 /* A system call of this name began. */
 bool step_is_syscall(const struct step *step, const char *name);

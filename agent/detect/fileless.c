@@ -30,7 +30,8 @@ static bool is_runtime_clone(struct detection *d, const struct step *s)
     const struct process *parent = proctree_parent(d->tree, s->process);
     if (s->previous && image_is_runtime(s->previous) && (!s->process->container || s->process->entered))
         return true;
-    return parent && parent->container == 0 && parent->image && image_is_runtime(parent->image) &&
+    const struct image *starter = image_then(d, parent);
+    return starter && parent->container == 0 && image_is_runtime(starter) &&
            text_has_prefix(process_exe(s->process), "/memfd:runc_cloned");
 }
 
@@ -38,7 +39,7 @@ static bool is_runtime_clone(struct detection *d, const struct step *s)
 static bool is_self_restart(struct detection *d, const struct step *s)
 {
     const struct process *parent = proctree_parent(d->tree, s->process);
-    return same_file(s->process->image, s->previous) || (parent && same_file(s->process->image, parent->image));
+    return same_file(s->process->image, s->previous) || same_file(s->process->image, image_then(d, parent));
 }
 
 static void event(struct detection *d, const struct detector *self, const struct step *s)

@@ -239,7 +239,8 @@ static void event(struct detection *d, const struct detector *self, const struct
     const char *in = image_text(image, image->stdin_link), *out = image_text(image, image->stdout_link);
     if (is_pty(in)) {
         struct process *parent = proctree_parent(d->tree, s->process);
-        if (!parent || image_is_shell(parent->image) || image_is_runtime(parent->image))
+        const struct image *starter = image_then(d, parent);
+        if (!parent || image_is_shell(starter) || image_is_runtime(starter))
             return; /* a shell from a shell is decided at the first one; the runtime's terminal is docker exec -t */
         struct pending *p = detection_wait(d, self, s, s->ev->time_ns + PTY_ASK_NS);
         p->stage = STAGE_PTY;

@@ -167,11 +167,12 @@ static bool is_upkeep(struct detection *d, const struct process *p)
     const int32_t container = p ? p->container : 0;
     /* Not beyond the container: what runs in it was all started by a runtime. */
     for (int depth = 0; p && depth < 6 && p->container == container; depth++, p = proctree_parent(d->tree, p)) {
-        if (!p->image || !image_is_system(p->image) || !image_is_one_of(p->image, names))
+        const struct image *image = image_then(d, p);
+        if (!image || !image_is_system(image) || !image_is_one_of(image, names))
             continue;
         /* what cron and sshd start is not their own work; what a package manager and log rotation start is */
         static const char *const alone[] = { "cron", "crond", "anacron", "sshd", "login", NULL };
-        if (depth == 0 || !image_is_one_of(p->image, alone))
+        if (depth == 0 || !image_is_one_of(image, alone))
             return true;
     }
     return false;

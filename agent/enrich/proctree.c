@@ -203,6 +203,7 @@ static void process_drop(struct proctree *tree, struct process *p)
     }
     unhash(tree, p);
     image_release(tree, p->image);
+    image_release(tree, p->earlier);
     struct process *parent = proctree_parent(tree, p);
     if (parent)
         parent->n_children--;
@@ -387,6 +388,33 @@ static void take_comm(struct process *p, const struct event *ev)
         text_copy(p->comm, sizeof p->comm, text_basename(event_text(ev, ev->exe)), ev->exe.len);
 }
 
+/* Its image becomes the earlier one; given with a reference for the caller, too. */
+static struct image *retire_image(struct proctree *tree, struct process *p)
+{
+    image_release(tree, p->earlier);
+    p->earlier = p->image;
+    p->image = NULL;
+    if (p->earlier)
+        p->earlier->refs++;
+    memcpy(p->earlier_comm, p->comm, sizeof p->comm);
+    return p->earlier;
+}
+
+static bool ran_another(const struct process *p, uint64_t time_ns)
+{
+    return p->image && p->earlier && p->image->time_ns > time_ns;
+}
+
+const struct image *process_image_at(const struct process *p, uint64_t time_ns)
+{
+    return ran_another(p, time_ns) ? p->earlier : p->image;
+}
+
+const char *process_comm_at(const struct process *p, uint64_t time_ns)
+{
+    return ran_another(p, time_ns) ? p->earlier_comm : p->comm;
+}
+
 static struct process *apply_image(struct proctree *tree, const struct event *ev, int64_t exec_id, struct image **previous)
 {
     struct process *p = proctree_find(tree, ev->pid);
@@ -399,8 +427,7 @@ static struct process *apply_image(struct proctree *tree, const struct event *ev
     else if (!p->start_ns && event_knows(ev, F_START_NS))
         p->start_ns = ev->start_ns;
     const uint32_t generation = p->generation;
-    *previous = p->image;
-    p->image = NULL;
+    *previous = retire_image(tree, p);
     struct image *image = image_new(tree, ev, exec_id);
     if (p->generation != generation) /* told after its end, and dropped to make room for its own image */
         p = process_new(tree, ev->pid, event_knows(ev, F_START_NS) ? ev->start_ns : ev->time_ns);

@@ -35,6 +35,7 @@ struct process {
     uint32_t hash_next, age_next, age_prev; /* slots */
     uint64_t start_ns, exit_ns; /* exit 0 = alive */
     struct image *image;        /* NULL = unknown */
+    struct image *earlier;      /* before its last exec, NULL = unknown: events about its children can come after that */
     int64_t parent_exec_id;     /* image of the parent when it forked us */
     int32_t container;          /* row id, 0 = host or unknown */
     bool container_known;
@@ -46,7 +47,7 @@ struct process {
     uint32_t was_uid;
     int32_t sid;
     int32_t pgid, vpid, vpgid; /* 0 = unknown; v: as its own pid namespace numbers it */
-    char comm[LIMIT_COMM_BYTES];
+    char comm[LIMIT_COMM_BYTES], earlier_comm[LIMIT_COMM_BYTES];
 };
 
 struct proctree {
@@ -94,6 +95,10 @@ static inline const char *image_text(const struct image *image, struct text t)
 {
     return image && t.len ? image->text + t.off : "";
 }
+
+/* What it ran, and was called, at that time: not what it has executed since. The oldest that is known when its last two execs are both later. */
+const struct image *process_image_at(const struct process *p, uint64_t time_ns); /* NULL = unknown */
+const char *process_comm_at(const struct process *p, uint64_t time_ns);
 
 /* Path of the executable, "" when unknown. */
 static inline const char *process_exe(const struct process *p)

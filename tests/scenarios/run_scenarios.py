@@ -5,7 +5,8 @@
 
 Spaces in names are written as underscores.
 
-An empty NAME.expect is ordinary work that must stay silent. Any NAME given as argument runs alone.
+Recordings run through the detectors; with_rules_* through the shipped rules, too. An empty NAME.expect is ordinary work that must stay silent. Any
+NAME given as argument runs alone.
 
 rules/THEME.cases are short scenarios for the shipped rules (cases.py says how they are written): what each rule must find, and what it must not. The
 names of the rules found must be those expected; ordinary work may lead to no finding above low. Each rule needs both an attack and a benign case.
@@ -63,7 +64,8 @@ def replay(rules, recording, text=None):
 
 
 def problems(recording):
-    return differences(replay("none", recording), recording.with_suffix(".expect").read_text().splitlines())
+    rules = RULES if recording.name.startswith("with_rules_") else "none"
+    return differences(replay(rules, recording), recording.with_suffix(".expect").read_text().splitlines())
 
 
 def traffic_problems(function, finds, place):

@@ -212,6 +212,29 @@ static void a_dead_process_is_not_dropped_while_it_is_used(void **state)
     assert_string_equal(process_exe(do_exec(10, "/bin/last", 12)), "/bin/last");
 }
 
+/* What is about a child can be judged after its parent has executed another program. */
+static void what_it_ran_before_is_known_by_time(void **state)
+{
+    (void)state;
+    struct process *p = do_exec(10, "/bin/sh", 1);
+    const uint64_t as_shell = now;
+    do_fork(10, 11);
+    p = do_exec(10, "/bin/postgres", 2);
+    const uint64_t as_server = now;
+    assert_ptr_equal(process_image_at(p, as_server), p->image);
+    assert_string_equal(process_comm_at(p, as_server), "postgres");
+    assert_int_equal(process_image_at(p, as_shell)->exec_id, 1);
+    assert_string_equal(process_comm_at(p, as_shell), "sh");
+    assert_int_equal(process_image_at(p, 1)->exec_id, 1); /* the oldest that is known */
+    const struct process *child = proctree_find(&tree, 11);
+    assert_int_equal(process_image_at(child, as_shell)->exec_id, 1);
+    for (int64_t id = 3; id < 100; id++)
+        p = do_exec(10, "/bin/other", id);
+    const size_t used = tree.texts.used;
+    do_exec(10, "/bin/other", 100);
+    assert_int_equal(tree.texts.used, used); /* two are kept, no more */
+}
+
 static void becoming_root_is_noticed_once(void **state)
 {
     (void)state;
@@ -240,6 +263,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_storm_of_short_programs_leaves_room_for_long_ones, open_tree, close_tree),
         cmocka_unit_test_setup_teardown(a_program_with_long_texts_everywhere_is_known, open_tree, close_tree),
         cmocka_unit_test_setup_teardown(a_dead_process_is_not_dropped_while_it_is_used, open_tree, close_tree),
+        cmocka_unit_test_setup_teardown(what_it_ran_before_is_known_by_time, open_tree, close_tree),
         cmocka_unit_test_setup_teardown(becoming_root_is_noticed_once, open_tree, close_tree),
     };
     return cmocka_run_group_tests_name("proctree", tests, NULL, NULL);

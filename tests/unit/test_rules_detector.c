@@ -88,6 +88,14 @@ static struct event *make_exec(int32_t pid, const char *exe, const char *argv, s
     return ev;
 }
 
+static void fork_of(int32_t parent, int32_t child)
+{
+    struct event *ev = make(EVENT_FORK, SOURCE_PROC);
+    event_set(ev, F_PID, pid, child);
+    event_set(ev, F_PPID, ppid, parent);
+    pipeline_event(pipeline, ev, &out);
+}
+
 /* In the container. Returns how many rules say something at once. */
 static int run(int32_t pid, const char *argv, size_t size)
 {
@@ -152,6 +160,27 @@ static void facts_that_never_come_are_waited_for_once(void **state)
     assert_int_equal(counters().n_rules_held, 1);
     put_facts("good");
     assert_int_equal(run(12, "tool", 5), 0);
+    assert_int_equal(tick(2 * WAIT_NS), 0);
+}
+
+/* While a rule waits, the parent becomes another program: a start script the service that it starts. */
+static void a_rule_that_waited_is_about_its_time(void **state)
+{
+    (void)state;
+    put_rules(RULE("r", "evt.type = execve and proc.name = tool and proc.pname = script and proc.aexepath[1] endswith /script and "
+                        "not container.image.repository in (good)"));
+    struct event *ev = make_exec(9, "/bin/script", "script", 7);
+    event_set_text(ev, F_CGROUP, CGROUP, strlen(CGROUP));
+    pipeline_event(pipeline, ev, &out);
+    fork_of(9, 10);
+    assert_int_equal(run(10, "tool", 5), 0);
+    assert_int_equal(counters().n_rules_held, 1);
+    pipeline_event(pipeline, make_exec(9, "/bin/server", "server", 7), &out);
+    put_facts("bad");
+    assert_int_equal(out.n_findings, 1);
+    assert_int_equal(out.findings[0]->pid, 10);
+    fork_of(9, 11);
+    assert_int_equal(run(11, "tool", 5), 0);
     assert_int_equal(tick(2 * WAIT_NS), 0);
 }
 
@@ -272,6 +301,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_empty_list_is_not_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(facts_are_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(facts_that_never_come_are_waited_for_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_rule_that_waited_is_about_its_time, setup, teardown),
         cmocka_unit_test_setup_teardown(a_rule_that_waits_only_for_room_says_nothing_about_facts, setup, teardown),
         cmocka_unit_test_setup_teardown(bytes_that_are_no_text_do_not_hide_a_command, setup, teardown),
         cmocka_unit_test_setup_teardown(a_line_break_does_not_hide_a_command, setup, teardown),

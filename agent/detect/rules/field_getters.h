@@ -63,14 +63,15 @@ enum value_answer scratch_bits(struct field_context *c, uint64_t bits, const str
 /* A process as fields see it. */
 struct subject {
     const struct process *process; /* may be NULL while `image` is known */
-    const struct image *image;
+    const struct image *image;     /* at the event's time */
+    const char *comm;              /* then, too; NULL = unknown */
     const struct event *ev;        /* the exec event when it is about this process: it tells more, else NULL */
 };
 
 bool subject_self(const struct field_context *c, struct subject *s);
 /* 1 = parent; stops at LIMIT_LINEAGE. */
 bool subject_ancestor(const struct field_context *c, int64_t level, struct subject *s);
-struct subject subject_of(const struct process *process); /* not the acting one */
+struct subject subject_of(const struct field_context *c, const struct process *process); /* not the acting one; NULL = none */
 
 enum process_property {
     PROCESS_NAME, PROCESS_EXE, PROCESS_EXEPATH, PROCESS_ARGS, PROCESS_CMDLINE, PROCESS_EXELINE, PROCESS_PID, PROCESS_DURATION,

@@ -9,13 +9,17 @@
 
 bool subject_self(const struct field_context *c, struct subject *s)
 {
-    *s = (struct subject){ c->process, c->image, c->ev->kind == EVENT_EXEC ? c->ev : NULL };
+    const char *comm = c->process ? process_comm_at(c->process, c->ev->time_ns) : NULL;
+    *s = (struct subject){ c->process, c->image, comm, c->ev->kind == EVENT_EXEC ? c->ev : NULL };
     return s->process || s->image || s->ev;
 }
 
-struct subject subject_of(const struct process *process)
+struct subject subject_of(const struct field_context *c, const struct process *process)
 {
-    return (struct subject){ process, process ? process->image : NULL, NULL };
+    const uint64_t time_ns = c->ev->time_ns;
+    if (!process)
+        return (struct subject){ 0 };
+    return (struct subject){ process, process_image_at(process, time_ns), process_comm_at(process, time_ns), NULL };
 }
 
 bool subject_ancestor(const struct field_context *c, int64_t level, struct subject *s)
@@ -25,7 +29,7 @@ bool subject_ancestor(const struct field_context *c, int64_t level, struct subje
         return subject_self(c, s);
     for (int64_t i = 0; p && i < level; i++)
         p = i < LIMIT_LINEAGE ? proctree_parent(c->tree, p) : NULL;
-    *s = subject_of(p);
+    *s = subject_of(c, p);
     return p != NULL;
 }
 
@@ -46,7 +50,7 @@ static bool subject_session(const struct field_context *c, struct subject *s)
         leader = p;
     if (leader == c->process)
         return subject_self(c, s);
-    *s = subject_of(leader);
+    *s = subject_of(c, leader);
     return true;
 }
 
@@ -56,7 +60,7 @@ static bool subject_group(const struct field_context *c, struct subject *s)
     const struct process *leader = !p || p->pgid <= 0 ? NULL : p->pgid == p->pid ? p : proctree_find(c->tree, p->pgid);
     if (leader && leader == p)
         return subject_self(c, s);
-    *s = subject_of(leader);
+    *s = subject_of(c, leader);
     return leader != NULL;
 }
 
@@ -92,8 +96,8 @@ struct span subject_comm(const struct subject *s)
 {
     if (event_is_known(s->ev, F_COMM))
         return (struct span){ event_text(s->ev, s->ev->comm), s->ev->comm.len };
-    if (s->process)
-        return (struct span){ s->process->comm, strnlen(s->process->comm, sizeof s->process->comm) };
+    if (s->comm)
+        return (struct span){ s->comm, strnlen(s->comm, LIMIT_COMM_BYTES) };
     return (struct span){ "", 0 };
 }
 
@@ -249,7 +253,7 @@ GETTER(process_ancestor)
     const struct process *p = items ? proctree_parent(c->tree, c->process) : NULL;
     uint32_t n = 0;
     for (int i = 0; p && i < LIMIT_LINEAGE; i++, p = proctree_parent(c->tree, p)) {
-        s = subject_of(p);
+        s = subject_of(c, p);
         items[n] = (struct value){ .type = ref->field->type };
         n += subject_property(c, &s, which, &items[n]) == VALUE_GOT;
     }
@@ -276,7 +280,7 @@ GETTER(process_target)
     const bool attached = c->ev->kind == EVENT_SYSCALL && c->class == CLASS_PTRACE;
     const int32_t pid = event_knows(c->ev, F_TARGET_PID) ? c->ev->target_pid : attached ? (int32_t)c->ev->arg1 : 0;
     const struct process *p = pid > 0 ? proctree_find(c->tree, pid) : NULL;
-    const struct subject s = subject_of(p);
+    const struct subject s = subject_of(c, p);
     if (p)
         return subject_property(c, &s, (enum process_property)ref->field->which, out);
     return pid > 0 && ref->field->which == PROCESS_PID ? value_int(out, pid) : VALUE_MISSING;
@@ -284,7 +288,7 @@ GETTER(process_target)
 
 GETTER(process_previous)
 {
-    const struct subject s = { NULL, c->previous, NULL };
+    const struct subject s = { .image = c->previous };
     if (!c->previous)
         return VALUE_MISSING;
     const struct span argv = subject_argv(&s);

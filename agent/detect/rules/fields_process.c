@@ -90,7 +90,7 @@ static enum value_answer login_shell(const struct field_context *c, struct value
     int32_t found = 0;
     const struct process *p = c->process;
     for (int i = 0; p && i < LIMIT_LINEAGE; i++, p = proctree_parent(c->tree, p)) {
-        const struct subject s = subject_of(p);
+        const struct subject s = subject_of(c, p);
         if (is_shell(subject_comm(&s)))
             found = p->pid;
     }
