@@ -18,7 +18,7 @@ packages_of()
         libcurl4-openssl-dev libssl-dev libjansson-dev libyaml-dev libpcre2-dev libexpat1-dev libcap-dev libsystemd-dev ca-certificates procps ;;
     apt-test) packages_of apt run
         echo binutils libcmocka-dev python3 python3-pytest sqlite3 openssl nginx=nginx-light dockerd=docker.io busybox-static iproute2 \
-            iptables nftables conntrack dnsmasq=dnsmasq-base nmap util-linux forkstat extrace scdoc \
+            iptables nftables conntrack dnsmasq=dnsmasq-base nmap netcat-openbsd socat util-linux forkstat extrace scdoc \
             cron curl gettext-base gosu logrotate postgresql redis-server ;;
     apt-package) packages_of apt run
         echo xz-utils dpkg-dev rpm busybox-static systemd-sysusers=systemd systemd-container dbus scdoc ;;
@@ -29,7 +29,7 @@ packages_of()
         libcurl-devel openssl-devel jansson-devel libyaml-devel pcre2-devel expat-devel libcap-devel systemd-devel ca-certificates procps-ng ;;
     dnf-test) packages_of dnf run
         echo binutils libcmocka-devel python3 python3-pytest sqlite openssl nginx dockerd=docker iproute iptables=iptables-nft nftables \
-            conntrack-tools dnsmasq nmap util-linux glibc-static ;;
+            conntrack-tools dnsmasq nmap nmap-ncat socat util-linux glibc-static ;;
     dnf-package) packages_of dnf run
         echo xz rpm-build ;;
     dnf-fuzz) packages_of dnf run

@@ -42,6 +42,6 @@ def agent(docker, tmp_path_factory):
 def container(docker, agent):
     c = docker.run()
     # the agent knows it by its task; only then an attack is timed against it
-    assert wait_for(lambda: agent.query("select 1 from containers where container_id = ?", c.id), 10)
+    assert wait_for(lambda: agent.query("select 1 from containers where container_id = ?", c.id))
     yield c
     c.remove()

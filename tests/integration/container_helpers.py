@@ -32,7 +32,7 @@ int main(void)
 """
 
 
-def wait_until(condition, seconds=10, what="condition"):
+def wait_until(condition, seconds=30, what="condition"):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         got = condition()
@@ -130,7 +130,7 @@ class Probe:
         with self.lock:
             return [f for k, f in self.events if k == kind and all(f.get(n) == v for n, v in fields.items())]
 
-    def wait(self, kind, seconds=10, **fields):
+    def wait(self, kind, seconds=30, **fields):
         return wait_until(lambda: self.select(kind, **fields), seconds, "%s %s" % (kind, fields))[0]
 
     def stats(self, name):

@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("ECSGUARD_BUILD", os.path.join(ROOT, "build"))
 
 
-def wait_for(condition, seconds=5.0):
+def wait_for(condition, seconds=30.0):
     """The first true answer of `condition`, or its last one."""
     end = time.monotonic() + seconds
     while True:
@@ -58,7 +58,7 @@ class Probe:
     def files(self, **want):
         return [e for e in self.of("file") if all(e.get(k) == v for k, v in want.items())]
 
-    def wait(self, seconds=5.0, **want):
+    def wait(self, seconds=30.0, **want):
         found = wait_for(lambda: self.files(**want), seconds)
         assert found, f"no event {want}; got {self.of('file')[-40:]}"
         return found[0]
@@ -66,7 +66,7 @@ class Probe:
     def answer(self, question, kind):
         n = len(self.of(kind))
         self.say(question)
-        assert wait_for(lambda: len(self.of(kind)) > n, 10), question
+        assert wait_for(lambda: len(self.of(kind)) > n), question
         return self.of(kind)[-1]
 
     def stats(self):
@@ -120,7 +120,7 @@ class Overlay:
 
     def umount(self):
         # an event that nobody has read yet keeps its file's mount busy: under load that takes a moment
-        assert wait_for(lambda: subprocess.run(["umount", self.merged], capture_output=True).returncode == 0, 2), "busy"
+        assert wait_for(lambda: subprocess.run(["umount", self.merged], capture_output=True).returncode == 0), "busy"
 
     def close(self):
         if os.path.ismount(self.merged):

@@ -36,7 +36,7 @@ def count_tagged(agent, tag):
 def test_execs_are_stored_with_arguments(own):
     own.start()
     spawn_tagged("stored")
-    assert wait_for(lambda: count_tagged(own, "stored") == 50, 5)
+    assert wait_for(lambda: count_tagged(own, "stored") == 50)
     row = own.query("select * from processes where cmdline like '%stored-7'")[0]
     assert row["exe"] == os.path.realpath("/bin/sh") and row["cmdline"] == "/bin/sh -c sleep 0.01; : stored-7"
     own.stop()
@@ -154,7 +154,7 @@ def test_hostile_names_are_shown_harmlessly(own, tmp_path):
     evil.write_bytes(open("/bin/true", "rb").read())
     evil.chmod(0o755)
     subprocess.run([evil, "'; drop table finding; --", "\x1b]0;title\x07", b"\xff\xfe"])
-    row = wait_for(lambda: own.query("select * from processes where exe like '%a\\x1b%'"), 5)[0]
+    row = wait_for(lambda: own.query("select * from processes where exe like '%a\\x1b%'"))[0]
     assert "\x1b" not in row["exe"] and "\n" not in row["exe"] and "\\x1b[31m\\x0a" in row["exe"]
     assert "drop table" in row["cmdline"] and "\x1b" not in row["cmdline"]
     own.stop()
@@ -188,7 +188,7 @@ def test_events_of_its_own_database_do_not_unlock_it(docker, tmp_path):
         for _ in range(20):
             subprocess.run(["sqlite3", agent.db, "select count(*) from events"], stdout=subprocess.DEVNULL, check=True)
         is_watched()
-        assert wait_for(lambda: len(agent.query("select 1 from events where kind = 'file' and path like '%/written'")) > 1, 5)
+        assert wait_for(lambda: len(agent.query("select 1 from events where kind = 'file' and path like '%/written'")) > 1)
         assert locks_of(agent, index)
         assert not agent.query("select path from events where kind = 'file' and source = 'overlay' and path like '%ecsguard.db%'")
         container.remove()

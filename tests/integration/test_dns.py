@@ -31,7 +31,7 @@ def asker(agent, container):
     """A container with a resolver in its own network namespace."""
     inside(container.pid, "sh", "-ec", "ip addr add 198.51.100.53/32 dev lo; echo 0 > /proc/sys/net/ipv6/conf/lo/disable_ipv6; ip -6 addr add 2001:db8::53/128 dev lo nodad")
     resolver = Resolver(container.pid, "198.51.100.53", "2001:db8::53")
-    assert wait_for(lambda: is_watched(container.pid), 10)
+    assert wait_for(lambda: is_watched(container.pid))
     yield container
     resolver.close()
 
@@ -70,7 +70,7 @@ def test_docker_embedded_resolver(agent, docker, network):
     inside(asker.pid, "sh", "-ec", "ip route del default; ip addr add 198.51.100.53/32 dev lo")
     resolver = Resolver(asker.pid, "198.51.100.53", config="cname=gateway.example.com,gw.example.com\nhost-record=gw.example.com,198.51.100.129\n")
     try:
-        assert wait_for(lambda: is_watched(asker.pid), 10)
+        assert wait_for(lambda: is_watched(asker.pid))
         asker.py(ASK.replace("sys.argv[1:]", "['127.0.0.11', 'peer', '1']"), check=True)
         seen = messages(agent, asker, 2)
         assert [(r["op"], r["name"], r["server"], r["forwarded"]) for r in seen] == [("query", "peer", "127.0.0.11", 0), ("answer", "peer", "127.0.0.11", 0)]
@@ -85,7 +85,7 @@ def test_docker_embedded_resolver(agent, docker, network):
         # a flow carries the name that the container asked for, not the last of its CNAMEs
         asker.py(ASK.replace("sys.argv[1:]", "['127.0.0.11', 'gateway.example.com', '1']") +
                  "\nimport time\ntime.sleep(0.5)\nu = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nu.sendto(b'x', ('198.51.100.129', 9999))", check=True)
-        rows = wait_for(lambda: agent.query("select * from flow_event where dst = '198.51.100.129' and dport = 9999"), 5)
+        rows = wait_for(lambda: agent.query("select * from flow_event where dst = '198.51.100.129' and dport = 9999"))
         assert rows and rows[0]["domain"] == "gateway.example.com"
     finally:
         resolver.close()
@@ -116,4 +116,4 @@ def test_a_flood_is_a_bounded_number_of_rows(agent, asker):
     out = subprocess.run([BUILD / "ecsguardctl", "dns", "--db", agent.db, "--container", asker.id[:12], "--name", "t.example.net", "--limit", "0"],
                          capture_output=True, text=True, check=True).stdout
     assert f"*.t.example.net query ({bursts[0]['messages']} messages, " in out
-    assert wait_for(lambda: counters("dns_rows")["folded"] > 1000, 8)
+    assert wait_for(lambda: counters("dns_rows")["folded"] > 1000)

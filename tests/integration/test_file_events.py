@@ -19,7 +19,7 @@ def started(docker, agent):
     def start(*flags):
         c = docker.run(flags=flags)
         made.append(c)
-        assert wait_for(lambda: agent.query("select 1 from containers where container_id = ?", c.id), 10)
+        assert wait_for(lambda: agent.query("select 1 from containers where container_id = ?", c.id))
         time.sleep(0.5)  # its program runs, its marks are set
         return c
 
@@ -28,11 +28,11 @@ def started(docker, agent):
         c.remove()
 
 
-def rows(agent, container, sql, *args, timeout=6):
+def rows(agent, container, sql, *args, timeout=30):
     return wait_for(lambda: agent.query(f"select e.* from {sql}", *args, container.id), timeout)
 
 
-def files(agent, container, where, *args, timeout=6):
+def files(agent, container, where, *args, timeout=30):
     return rows(agent, container, "file_event e join container c on c.id = e.container where " + where + " and c.container_id = ?", *args, timeout=timeout)
 
 
@@ -88,7 +88,7 @@ def test_a_new_library_that_is_loaded(agent, started, tmp_path):
 
 
 def test_health_names_the_new_sensors(agent):
-    assert wait_for(lambda: {"mounts", "unix", "modules"} <= set(agent.health()), 8)
+    assert wait_for(lambda: {"mounts", "unix", "modules"} <= set(agent.health()))
     health = agent.health()
     assert health["mounts"]["state"] == "ok" and health["unix"]["state"] == "ok"
     if not os.path.exists("/proc/modules"):

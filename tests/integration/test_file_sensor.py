@@ -116,7 +116,7 @@ def test_layer_directory_that_appears_later(tmp_path):
     stats = probe.stats()
     assert stats["fid"]["state"] == 1 and "exists" in stats["fid"]["reason"]
     late.mkdir()
-    assert wait_for(lambda: probe.stats()["fid"]["state"] == 2, 8)
+    assert wait_for(lambda: probe.stats()["fid"]["state"] == 2)
     assert probe.close() == 0
 
 
@@ -141,7 +141,7 @@ def test_unmounting_works_and_frees_the_superblock(probe, overlay):
     assert wait_for(lambda: device in probe.marked_devices())
     spawn("import sys\nfor i in range(2000): open(sys.argv[1]+'/f%d'%i,'w').write('x')", overlay.merged)
     overlay.umount()
-    assert wait_for(lambda: device not in probe.marked_devices(), 3)
+    assert wait_for(lambda: device not in probe.marked_devices())
 
 
 def test_mounts_that_are_gone_at_once_do_not_mark_the_host(overlay):
@@ -465,7 +465,7 @@ def test_removing_a_container_leaves_nothing(docker, guard):
     guard.say(f"remove {pid}")
     docker.run("rm", "-f", container)
     assert not os.path.exists(upper)
-    assert wait_for(lambda: guard.marked_devices() <= before, 5), "superblocks of a removed container live on"
+    assert wait_for(lambda: guard.marked_devices() <= before), "superblocks of a removed container live on"
 
 
 def test_a_file_system_that_never_answers(docker, guard):

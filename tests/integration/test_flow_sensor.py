@@ -72,7 +72,7 @@ class Probe:
         self.queue = queue.Queue()
         self.seen = []
         threading.Thread(target=self.read, daemon=True).start()
-        self.opened = self.queue.get(timeout=10)
+        self.opened = self.queue.get(timeout=30)
 
     def read(self):
         for line in self.process.stdout:
@@ -96,7 +96,7 @@ class Probe:
 
     def close(self):
         self.process.stdin.close()
-        assert self.process.wait(timeout=10) == 0
+        assert self.process.wait(timeout=30) == 0
         time.sleep(0.1)
         self.collect(0.1)
         return next((e for e in reversed(self.seen) if e["kind"] == "stats"), None)
@@ -272,14 +272,14 @@ for p in range(300): s.sendto(b"x", ("198.51.100.1", 7000 + p))'""")
 def test_not_permitted_is_off_with_a_reason(made, host):
     p = host.popen("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", PROBE, "events", stdin=subprocess.DEVNULL,
                    stdout=subprocess.PIPE, text=True)
-    out = json.loads(p.communicate(timeout=10)[0].splitlines()[0])
+    out = json.loads(p.communicate(timeout=30)[0].splitlines()[0])
     assert p.returncode == 2 and out["state"] == "off" and "CAP_NET_ADMIN" in out["reason"]
 
 
 def test_without_net_broadcast_only_the_own_namespace(made, host):
     p = host.popen("setpriv", "--bounding-set=-net_broadcast", "--inh-caps=-net_broadcast", PROBE, "events", stdin=subprocess.DEVNULL,
                    stdout=subprocess.PIPE, text=True)
-    out = json.loads(p.communicate(timeout=10)[0].splitlines()[0])
+    out = json.loads(p.communicate(timeout=30)[0].splitlines()[0])
     assert out["state"] == "degraded" and "CAP_NET_BROADCAST" in out["reason"]
 
 

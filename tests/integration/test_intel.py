@@ -55,16 +55,16 @@ def test_a_list_that_changes_is_in_force_without_a_restart(small_agent, tmp_path
     digest = program(tmp_path / "busybox", 1)
     run = lambda: subprocess.run([tmp_path / "busybox", "sleep", "0.5"], check=True)  # so long that it can be hashed
     run()
-    assert wait_for(lambda: intel_counters(a).get("domains") == 1, 10)
+    assert wait_for(lambda: intel_counters(a).get("domains") == 1)
     (a.intel / "next.tmp").write_text(f"{digest}\n")
     (a.intel / "next.tmp").rename(a.intel / "files.txt")
-    assert wait_for(lambda: "1 hashes from 2 lists" in a.text(), 10)
+    assert wait_for(lambda: "1 hashes from 2 lists" in a.text())
     assert not a.findings(type=CUSTOM)
     run()
     f = a.wait_finding(CUSTOM, 10)
     assert a.evidence(f)[0]["evidence"]["list"] == "files"
     (a.intel / "trusted-files.txt").write_text(f"{digest}\n")
-    assert wait_for(lambda: "2 hashes from 3 lists" in a.text(), 10)
+    assert wait_for(lambda: "2 hashes from 3 lists" in a.text())
     run()
     time.sleep(1)
     assert a.findings(type=CUSTOM)[0]["count"] == f["count"]
@@ -76,15 +76,15 @@ def test_what_cannot_be_read_leaves_the_lists_in_force(small_agent):
     good = a.config.read_text()
     a.config.write_text(good.replace("intel:\n", "intel:\n  sources: nonsense\n"))
     a.process.send_signal(signal.SIGHUP)
-    assert wait_for(lambda: "lists in force stay" in a.text(), 10)
-    assert wait_for(lambda: a.health().get("intel", {}).get("state") == "degraded", 10)
+    assert wait_for(lambda: "lists in force stay" in a.text())
+    assert wait_for(lambda: a.health().get("intel", {}).get("state") == "degraded")
     assert "intel.sources" in a.health()["intel"]["reason"] and intel_counters(a)["domains"] == 1
     (a.intel / "broken.csv").write_text("<html>")
     a.config.write_text(good)
     a.process.send_signal(signal.SIGHUP)
-    assert wait_for(lambda: "broken.csv: not read to its end: not a list" in a.text(), 10)
+    assert wait_for(lambda: "broken.csv: not read to its end: not a list" in a.text())
     told = "1 addresses, 0 networks, 1 domains and 0 hashes from 1 lists"
-    assert wait_for(lambda: told in a.text().rpartition("broken.csv: not read to its end")[2], 10)
+    assert wait_for(lambda: told in a.text().rpartition("broken.csv: not read to its end")[2])
 
 
 # ---- fetching ----
@@ -160,7 +160,7 @@ class Fetcher:
         """Fetches everything now; returns when it has been tried."""
         before = self.list()["tried"] if self.lists() else None
         self.process.send_signal(signal.SIGHUP)
-        assert wait_for(lambda: self.lists() and self.list()["tried"] != before, 10)
+        assert wait_for(lambda: self.lists() and self.list()["tried"] != before)
 
     def lists(self):
         try:
@@ -172,7 +172,7 @@ class Fetcher:
         return self.lists()[name]
 
     def wait(self, check):
-        assert wait_for(lambda: self.lists() and check(self.list()), 10), (self.lists(), self.log.read_text())
+        assert wait_for(lambda: self.lists() and check(self.list())), (self.lists(), self.log.read_text())
         return self.list()
 
     def ctl(self, *args):
@@ -313,7 +313,7 @@ def test_redirects_and_certificates(fetcher, server):
     fetcher.configure({"name": "feed", "url": "downgraded"}, {"name": "moved", "url": "moved"}, {"name": "secret", "url": "moved", "header": "X-Key: 123"},
                       {"name": "unknown-ca", "url": "list.txt", "ca_file": "/etc/ssl/certs/ca-certificates.crt"})
     fetcher.start()
-    assert wait_for(lambda: len(fetcher.lists()) == 4 and all(x["tried"] for x in fetcher.lists().values()), 10), fetcher.lists()
+    assert wait_for(lambda: len(fetcher.lists()) == 4 and all(x["tried"] for x in fetcher.lists().values())), fetcher.lists()
     lists = fetcher.lists()
     assert not lists["feed"]["changed"] and "rotocol" in lists["feed"]["error"]
     assert lists["moved"]["changed"] and not lists["moved"]["error"]
@@ -329,7 +329,7 @@ def test_the_agent_takes_up_what_was_fetched(fetcher, server, tmp_path):
     a.config.write_text(a.config.read_text().replace(SHIPPED, f"  check_interval: 1s\n  shipped_dir: ''\n  sources:\n{source}"))
     a.start()
     try:
-        assert wait_for(lambda: "not fetched yet" in (a.health().get("intel") or {"reason": ""})["reason"], 10)
+        assert wait_for(lambda: "not fetched yet" in (a.health().get("intel") or {"reason": ""})["reason"])
         fetcher.start()
         fetcher.wait(lambda s: s["changed"])
         assert wait_for(lambda: intel_counters(a).get("domains") == 1, 15), a.text()

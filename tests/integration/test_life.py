@@ -58,7 +58,7 @@ class Life:
     def saw(self, c, *words):
         """The processes with these words in their command lines are in the database."""
         for word in words:
-            assert wait_for(lambda: self.agent.query("select 1 from processes where container_id = ? and cmdline like ?", c.id, f"%{word}%"), 8), \
+            assert wait_for(lambda: self.agent.query("select 1 from processes where container_id = ? and cmdline like ?", c.id, f"%{word}%")), \
                 f"'{word}' was not seen"
 
     def findings(self, *containers):

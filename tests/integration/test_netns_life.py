@@ -21,11 +21,11 @@ def test_a_namespace_that_ended_unseen_is_let_go(docker, tmp_path):
     agent = Agent(tmp_path, docker.socket, [docker.data]).start()
     try:
         with two_tasks(docker) as (world, (one, _)):
-            assert wait_for(lambda: OURS in tables_of(one.pid), 5)
+            assert wait_for(lambda: OURS in tables_of(one.pid))
             agent.process.send_signal(signal.SIGSTOP)
             one.remove()
             agent.process.send_signal(signal.SIGCONT)
-            assert wait_for(lambda: "e0" not in world.sh("ip -br link"), 5)
+            assert wait_for(lambda: "e0" not in world.sh("ip -br link"))
     finally:
         agent.stop()
 
@@ -41,11 +41,11 @@ def test_nothing_stays(docker, tmp_path):
         HOST_ACCOUNTS.write_text("0")  # as the kernel has it
 
         agent = Agent(tmp_path, docker.socket, [docker.data]).start()
-        assert wait_for(lambda: len(left()) == 8, 5), left()
+        assert wait_for(lambda: len(left()) == 8), left()
         agent.stop()
         assert left() == []
         agent.start()
-        assert wait_for(lambda: len(left()) == 8, 5), left()
+        assert wait_for(lambda: len(left()) == 8), left()
         assert run([BUILD / "ecsguardd", "--cleanup"], check=False).returncode == 1  # one runs
         agent.stop(signal.SIGKILL)
         assert len(left()) == 8
@@ -54,7 +54,7 @@ def test_nothing_stays(docker, tmp_path):
         assert left() == [], agent.text()
         assert "removed the nft tables" in agent.text()
         agent.start()
-        assert wait_for(lambda: len(left()) == 8, 5), left()
+        assert wait_for(lambda: len(left()) == 8), left()
         agent.stop(signal.SIGKILL)
         done = run([BUILD / "ecsguardd", "--cleanup"])
         assert "3 nft tables" in done.stderr, done.stderr
@@ -69,7 +69,7 @@ def test_the_hosts_own_tracking_is_the_administrators_choice(tmp_path, wanted):
         def table():
             return run(["nsenter", f"--net=/proc/{agent.process.pid}/ns/net", "nft", "list", "table", "inet", "ecsguard"], check=False).stdout
 
-        assert wait_for(lambda: "log group 3781" in table(), 5)
+        assert wait_for(lambda: "log group 3781" in table())
         assert ("ct status" in table()) is wanted
     finally:
         agent.stop()

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from dns_helpers import Resolver
-from harness import Agent, wait_for
+from harness import SOON, Agent, wait_for
 from netns_helpers import CREDENTIALS, Task, World, tables_of
 
 pytestmark = [
@@ -97,7 +97,7 @@ class Place:
         """Runs a program in the task that prints when it did it; the finding, and how long after that it could be read."""
         docker = self.task.docker
         child = subprocess.Popen(docker.command("exec", self.task.main.id, "python3", "-c", program, *map(str, args)), stdout=subprocess.PIPE, text=True)
-        found = self.agent.wait_finding(type, timeout=10, **where)
+        found = self.agent.wait_finding(type, **where)
         seen = time.time()
         began = float(child.stdout.readline())
         child.stdout.close()
@@ -110,7 +110,7 @@ def start_alone(agent, seconds=60):
     end = time.monotonic() + seconds
     while True:
         agent.start()
-        netns = wait_for(lambda: agent.health().get("netns"), 5)
+        netns = wait_for(lambda: agent.health().get("netns"))
         if netns["state"] != "off":
             return
         agent.stop()
@@ -132,9 +132,9 @@ def place(docker, tmp_path_factory):
         task = Task(docker, world, 0)
         task.app = task.join("python3", "-c", APP, flags=["-e", f"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI={CREDENTIALS}"])
         known = "select 1 from containers where container_id = ?"
-        assert wait_for(lambda: agent.query(known, task.main.id) and agent.query(known, task.app.id), 10)
-        assert wait_for(lambda: tables_of(task.pid), 10), agent.text()[-2000:]
-        assert wait_for(lambda: task.app.exec("cat", "/tmp/worked").startswith("x"), 10)
+        assert wait_for(lambda: agent.query(known, task.main.id) and agent.query(known, task.app.id))
+        assert wait_for(lambda: tables_of(task.pid)), agent.text()[-2000:]
+        assert wait_for(lambda: task.app.exec("cat", "/tmp/worked").startswith("x"))
         yield Place(world, task, agent)
     finally:
         if task:
@@ -162,7 +162,7 @@ def test_ordinary_life_is_silent(place):
         place.task.app.exec("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080")
         time.sleep(0.5)
     place.world.sh(f"exec 3<>/dev/tcp/{place.task.ip4}/8080", check=False)
-    assert wait_for(lambda: place.task.app.exec("cat", "/tmp/worked").count("x") >= 4, 10)
+    assert wait_for(lambda: place.task.app.exec("cat", "/tmp/worked").count("x") >= 4)
     assert findings_of(place) == []
 
 
@@ -170,12 +170,12 @@ def test_listed_name(place):
     found, e, delay = place.timed(ASK, "evil.example.com", 1, type="Backdoor:Runtime/C&CActivity.B!DNS")
     assert e["name"] == "evil.example.com" and e["list"] == "c2 (c2)" and e["result"] == "NOERROR" and e["addresses"] == ["203.0.113.166"]
     assert found["task_id"] == place.task.id and found["severity"] == "high"
-    assert delay < 1
+    assert delay < SOON
 
 
 def test_name_that_leads_to_a_listed_address(place):
     found, e, delay = place.timed(ASK, "redirected.example.com", 1, type="Trojan:Runtime/BlackholeTraffic!DNS")
-    assert e["listed_address"] == "203.0.113.167" and delay < 1
+    assert e["listed_address"] == "203.0.113.167" and delay < SOON
 
 
 def test_listed_address(place):
@@ -183,7 +183,7 @@ def test_listed_address(place):
     found, e, delay = place.timed(CONNECT, "203.0.113.166", 443, type="Backdoor:Runtime/C&CActivity.B")
     assert e["remote"] == "203.0.113.166:443" and e["process_known"] is True and found["exe"] == "/usr/bin/python3"
     assert e["domain"] == "evil.example.com"  # it was looked up before
-    assert found["container_id"] == place.task.main.id and delay < 1
+    assert found["container_id"] == place.task.main.id and delay < SOON
 
 
 def test_listed_address_of_ipv6_that_nobody_has(place):
@@ -195,42 +195,42 @@ def test_listed_address_of_ipv6_that_nobody_has(place):
 def test_tor_guard(place):
     place.world.serve("203.0.113.168", 9001)
     found, e, delay = place.timed(CONNECT, "203.0.113.168", 9001, type="UnauthorizedAccess:Runtime/TorClient")
-    assert e["relays_connected_to"] == 1 and delay < 1
+    assert e["relays_connected_to"] == 1 and delay < SOON
 
 
 def test_rebinding(place):
     found, e, delay = place.timed(ASK, "chain.example.com", 1, type="UnauthorizedAccess:Runtime/MetadataDNSRebind")
     assert e["name"] == "chain.example.com" and e["address"] == "169.254.169.254" and e["aliases"] == 1
-    assert delay < 1
+    assert delay < SOON
 
 
 def test_tools_that_the_program_started_use_the_services(place):
     # a request is sent a moment after the connection was made: whose it is, is found while it lives
     place.order("for a in 169.254.169.254 169.254.170.2; do (sleep 0.5; printf 'GET / HTTP/1.0\\r\\n\\r\\n') | nc -w 2 $a 80; done")
-    imds = place.agent.wait_finding("CredentialAccess:Runtime/InstanceMetadataAccess", timeout=5)
+    imds = place.agent.wait_finding("CredentialAccess:Runtime/InstanceMetadataAccess")
     assert imds["container_id"] == place.task.app.id and imds["severity"] == "medium"
     e = place.agent.evidence(imds)[0]
     assert e["evidence"]["ancestry"] == "started by a program of the task"
     assert [p["comm"] for p in e["lineage"]][:3] == ["nc", "bash", "python3"]
-    task = place.agent.wait_finding("CredentialAccess:Runtime/TaskCredentialAccess", timeout=5)
+    task = place.agent.wait_finding("CredentialAccess:Runtime/TaskCredentialAccess")
     assert task["container_id"] == place.task.app.id and "nc" in task["exe"]
 
 
 def test_removed_table(place):
     family, table = tables_of(place.task.pid)[0].split()
     place.task.sh(f"nft delete table {family} {table}")
-    found = place.agent.wait_finding("DefenseEvasion:Runtime/MonitoringTampered", timeout=10)
+    found = place.agent.wait_finding("DefenseEvasion:Runtime/MonitoringTampered")
     assert found["severity"] == "high" and found["comm"] == "nft"
-    assert wait_for(lambda: tables_of(place.task.pid), 10)
+    assert wait_for(lambda: tables_of(place.task.pid))
 
 
 def test_management_port_of_the_host(place, docker):
     c = docker.run(flags=["--network=bridge"])
     try:
-        assert wait_for(lambda: place.agent.query("select 1 from containers where container_id = ?", c.id), 10)
+        assert wait_for(lambda: place.agent.query("select 1 from containers where container_id = ?", c.id))
         gateway = docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
         c.exec("python3", "-c", CONNECT, gateway, "2375")
-        found = place.agent.wait_finding("LateralMovement:Runtime/HostManagementPort", timeout=5)
+        found = place.agent.wait_finding("LateralMovement:Runtime/HostManagementPort")
         assert found["container_id"] == c.id and json.loads(place.agent.query("select evidence from evidence where finding_id = ?", found["id"])[0]["evidence"])
     finally:
         c.remove()

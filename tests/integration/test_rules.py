@@ -629,13 +629,13 @@ def test_reload_takes_a_good_file_and_refuses_a_broken_one(own):
     status = ctl("status", "--config", own.config, columns=200)
     assert "the last reload was refused" in status.stdout and status.returncode == 1
     act("marker-two", "again")
-    assert wait_for(lambda: sum(f["count"] for f in own.findings(type="Execution:Runtime/Test")) == 2, 5)
+    assert wait_for(lambda: sum(f["count"] for f in own.findings(type="Execution:Runtime/Test")) == 2)
 
     path.write_text(agent_rule("Four", "marker-four"))
     reload(own)
     assert wait_for(lambda: own.health()["rules"]["state"] == "ok" and not own.health()["rules"]["reason"], 15)
     act("marker-four")
-    assert wait_for(lambda: own.findings(rule="Four"), 5)
+    assert wait_for(lambda: own.findings(rule="Four"))
 
     path.unlink()
     reload(own)
@@ -681,7 +681,7 @@ def test_a_broken_file_at_the_start_leaves_the_others(own):
     (own.rules / "c.yaml").write_text(agent_rule("Three", "marker-three"))
     own.start()
     act("marker-one", "marker-three")
-    assert wait_for(lambda: {f["rule"] for f in own.findings(type="Execution:Runtime/Test")} == {"One", "Three"}, 5)
+    assert wait_for(lambda: {f["rule"] for f in own.findings(type="Execution:Runtime/Test")} == {"One", "Three"})
     health = wait_for(lambda: own.health().get("rules"), 15)
     counters = json.loads(health["counters"])
     assert health["state"] == "degraded" and health["reason"].startswith(f"{own.rules}/b.yaml:2:1: LOAD_ERR_YAML_PARSE: ")
@@ -730,7 +730,7 @@ def test_backtest_over_what_the_agent_stored(own):
     own.start()
     for i in range(3):
         subprocess.run(["/bin/sh", "-c", f"exit {i}; # {unique('marker-later')}"])
-    assert wait_for(lambda: own.query("select count(*) n from processes where cmdline like ?", f"%{unique('marker-later')}%")[0]["n"] == 3, 5)
+    assert wait_for(lambda: own.query("select count(*) n from processes where cmdline like ?", f"%{unique('marker-later')}%")[0]["n"] == 3)
     own.stop()
     path = own.path / "new.yaml"
     path.write_text(agent_rule("New", "marker-later"))

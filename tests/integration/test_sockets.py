@@ -49,7 +49,7 @@ def run(docker, agent):
 
     def start(*flags):
         made.append(docker.run(flags=flags))
-        assert wait_for(lambda: number_of(agent, made[-1]), 10)
+        assert wait_for(lambda: number_of(agent, made[-1]))
         return made[-1]
 
     yield start
@@ -69,7 +69,7 @@ def listens(agent, phase, port, **where):
 
 
 def one_listen(agent, phase, port, **where):
-    found = wait_for(lambda: listens(agent, phase, port, **where), 8)
+    found = wait_for(lambda: listens(agent, phase, port, **where))
     assert found, (phase, port, where, agent.query("select * from other_event where listen_phase is not null and sport = ?", port), agent.health()["listen"])
     assert len(found) == 1
     return found[0]
@@ -91,7 +91,7 @@ def test_listener_of_a_container(agent, run, network):
     own = number_of(agent, container)
     address = "127.0.0.1" if network == "host" else "0.0.0.0"
     # the namespace was looked at before
-    assert wait_for(lambda: agent.health()["listen"]["state"] == "ok", 6)
+    assert wait_for(lambda: agent.health()["listen"]["state"] == "ok")
     subprocess.run(["sleep", "1"], check=True)
     container.exec("python3", "-c", SERVER.format(address=address, port=port, seconds=3), detach=True)
     tcp = one_listen(agent, NEW, port)
@@ -146,7 +146,7 @@ def test_listeners_before_the_agent(docker, tmp_path):
 def test_packet_socket(agent, run):
     container = run("--network=none", "--cap-add=NET_RAW")
     container.exec("python3", "-c", "import socket,time; s=socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); time.sleep(3)", detach=True)
-    finding = wait_for(lambda: [f for f in agent.findings() if f["rule"] == "Packet socket created in container"], 6)
+    finding = wait_for(lambda: [f for f in agent.findings() if f["rule"] == "Packet socket created in container"])
     assert finding, ({k: v for r in agent.query("select * from other_event where syscall = 'socket'") for k, v in r.items() if v is not None}, agent.query("select * from rule_status where name like 'Packet%'"), agent.text()[-500:])
     assert finding[0]["container_id"] == container.id and "python3" in finding[0]["exe"]
     row = agent.query("select * from other_event where syscall = 'socket'")[0]
@@ -179,7 +179,7 @@ def flow_rows(agent, sport, dport):
 
 
 def owner_of_flow(agent, sport, dport):
-    rows = wait_for(lambda: [r for r in flow_rows(agent, sport, dport) if r["pid"]], 5)
+    rows = wait_for(lambda: [r for r in flow_rows(agent, sport, dport) if r["pid"]])
     assert rows, (flow_rows(agent, sport, dport), agent.health()["owner"])
     assert {r["pid"] for r in rows} == {rows[0]["pid"]}, (rows, agent.health()["owner"])
     return rows[0]
@@ -199,8 +199,8 @@ def test_clients_of_awsvpc_tasks(agent, docker):
     with two_tasks(docker) as (world, (task, _)):
         other = task.join()
         world.serve("203.0.113.9", 7300)
-        assert wait_for(lambda: number_of(agent, other), 10)
-        assert wait_for(lambda: agent.query("select 1 from other_event where netns = ? and tracks = 1", task.netns), 10)
+        assert wait_for(lambda: number_of(agent, other))
+        assert wait_for(lambda: agent.query("select 1 from other_event where netns = ? and tracks = 1", task.netns))
         for container in (task.main, other):
             out = container.exec("python3", "-c", CLIENT.replace("s.recv(1)\n", "s.shutdown(1)\ns.recv(1)\n"), "203.0.113.9", "7300", check=True)
             row = owner_of_flow(agent, int(out), 7300)

@@ -34,7 +34,7 @@ def test_a_killed_agents_instance_goes_at_the_next_start(own):
     own.start()
     assert "removed the instance that an agent left" in own.text()
     subprocess.run(["/usr/bin/python3", "-c", CALLS + "call('userfaultfd', 1); time.sleep(0.2)"], check=True)
-    assert wait_for(lambda: own.query("select 1 from events where syscall = 'userfaultfd'"), 5)
+    assert wait_for(lambda: own.query("select 1 from events where syscall = 'userfaultfd'"))
     own.stop()
     assert INSTANCE not in instances()
 
@@ -47,7 +47,7 @@ def test_a_second_agent_stays_off(own, tmp_path):
     second.stop()
     assert INSTANCE in instances()
     subprocess.run(["/usr/bin/python3", "-c", CALLS + "call('userfaultfd', 1); time.sleep(0.2)"], check=True)
-    assert wait_for(lambda: own.query("select 1 from events where syscall = 'userfaultfd'"), 5)
+    assert wait_for(lambda: own.query("select 1 from events where syscall = 'userfaultfd'"))
 
 
 def test_a_strange_holder_is_said(own):
@@ -58,7 +58,7 @@ def test_a_strange_holder_is_said(own):
                               stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     own.start()
-    assert wait_for(lambda: own.health().get("syscalls", {}).get("state") == "off", 7)
+    assert wait_for(lambda: own.health().get("syscalls", {}).get("state") == "off")
     assert "somebody holds its files open" in state(own)["reason"]
     own.stop()
     holder.kill()

@@ -31,7 +31,7 @@ def traced(docker, tmp_path_factory):
 @pytest.fixture
 def open_container(docker, traced):
     c = docker.run(flags=UNCONFINED)
-    assert wait_for(lambda: traced.query("select 1 from containers where container_id = ?", c.id), 10)
+    assert wait_for(lambda: traced.query("select 1 from containers where container_id = ?", c.id))
     yield c
     c.remove()
 
@@ -46,7 +46,7 @@ call('unshare', 0x04000000)
 call('memfd_create', ctypes.addressof(b), 1)
 call('bpf', 5, 0, 0)
 time.sleep(0.3)""")
-    last = wait_for(lambda: told(traced, open_container, "bpf"), 5)[-1]
+    last = wait_for(lambda: told(traced, open_container, "bpf"))[-1]
     pid = last["pid"]
     rows = [r for r in told(traced, open_container) if r["pid"] == pid]
     assert [r["syscall"] for r in rows] == ["process_vm_writev", "userfaultfd", "mount", "setns", "unshare", "memfd_create", "bpf"]
@@ -70,20 +70,20 @@ call('bpf', 1, 0, 0)
 call('ptrace', 7, 0, 0, 0)
 call('userfaultfd', 1)
 time.sleep(0.3)""")
-    assert wait_for(lambda: told(traced, open_container, "userfaultfd"), 5)
+    assert wait_for(lambda: told(traced, open_container, "userfaultfd"))
     pid = told(traced, open_container, "userfaultfd")[-1]["pid"]
     assert [r["syscall"] for r in told(traced, open_container) if r["pid"] == pid] == ["userfaultfd"]
 
 
 def test_the_upper_half_of_an_int_hides_nothing(traced, open_container):
     open_container.py(CALLS + "call('bpf', 5 | 1 << 40, 0, 0); time.sleep(0.3)")
-    row = wait_for(lambda: told(traced, open_container, "bpf"), 5)[-1]
+    row = wait_for(lambda: told(traced, open_container, "bpf"))[-1]
     assert traced.query("select arg0 from other_event where id = ?", row["id"])[0]["arg0"] == 5
 
 
 def test_a_threads_call_belongs_to_its_process(traced, open_container):
     open_container.py(CALLS + "t = threading.Thread(target=lambda: [call('userfaultfd', 1), time.sleep(0.5)]); t.start(); t.join()")
-    row = wait_for(lambda: told(traced, open_container, "userfaultfd"), 5)[-1]
+    row = wait_for(lambda: told(traced, open_container, "userfaultfd"))[-1]
     execs = traced.query("select pid from process_event where id = ?", row["exec_id"])
     assert execs and execs[0]["pid"] == row["pid"]
 
@@ -109,7 +109,7 @@ if not pid:
 os.waitpid(pid, 0)
 call('ptrace', 7, pid, 0, 0)
 os.waitpid(pid, 0)""")
-    assert wait_for(lambda: len(told(traced, open_container, "ptrace")) == n + 1, 5)
+    assert wait_for(lambda: len(told(traced, open_container, "ptrace")) == n + 1)
     time.sleep(1.5)
     assert traced.findings(type=ANTI_DEBUGGING, container_id=open_container.id)[0]["count"] == 1
 
@@ -144,7 +144,7 @@ def test_a_flood_is_counted(traced, open_container):
     time.sleep(5.2)
     before = counted()["lost"]
     open_container.py(CALLS + "[call('userfaultfd', -1) for _ in range(20000)]; time.sleep(0.5)", timeout=60)
-    assert wait_for(lambda: counted()["lost"] > before, 8)
+    assert wait_for(lambda: counted()["lost"] > before)
     time.sleep(5.2)
     n = len(told(traced, open_container, "userfaultfd"))
     assert 200 <= n < 20000
