@@ -74,6 +74,7 @@ static void decide_at_exec(struct detection *d, const struct detector *self, con
     if (!p)
         return;
     p->stage = STAGE_EXECUTED;
+    p->container = s->container ? s->container->id : p->container; /* docker exec -u: it may be known only now */
     detection_decide(d, p, s->ev->time_ns);
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Recorded events in, expected findings out. NAME.jsonl is replayed; its findings must be the lines of NAME.expect, no more, no fewer:
 
-    TYPE SEVERITY[ pid=PID][ writer=PID][ filter=NAME][ rule=NAME][ signals=N]
+    TYPE SEVERITY[ pid=PID][ container=NAME][ writer=PID][ filter=NAME][ rule=NAME][ signals=N]
 
 Spaces in names are written as underscores.
 
@@ -37,6 +37,8 @@ def matches(expected, finding):
     if [finding["type"], finding["severity"]] != words[:2]:
         return False
     if "pid" in wants and finding["pid"] != int(wants["pid"]):
+        return False
+    if "container" in wants and finding["container_name"] != wants["container"]:
         return False
     if "rule" in wants and finding["rule"].replace(" ", "_") != wants["rule"]:
         return False
