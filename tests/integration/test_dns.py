@@ -94,11 +94,12 @@ def test_docker_embedded_resolver(agent, docker, network):
 
 
 FLOOD = """
-import socket, struct
+import socket, struct, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for i in range(4000):
     name = b"".join(bytes([len(l)]) + l.encode() for l in f"x{i:04d}.t.example.net".split(".")) + b"\\0"
     s.sendto(struct.pack(">6H", i, 0x100, 1, 0, 0, 0) + name + struct.pack(">2H", 16, 1), ("198.51.100.53", 53))
+time.sleep(1)  # who asked is sought among those who live when a packet is read
 """
 
 
