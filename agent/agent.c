@@ -591,7 +591,7 @@ static void open_polls(struct agent *a)
 int agent_open(struct agent *a, const struct config *config, const char *config_path)
 {
     memset(a, 0, sizeof *a);
-    a->sources.procdir = a->waker.fd = -1;
+    a->sources.procdir = a->sources.exec_procdir = a->waker.fd = -1;
     host_state_init(&a->host);
     a->config = config;
     a->config_path = config_path;

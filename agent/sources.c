@@ -21,7 +21,7 @@ static int open_processes(struct sources *s, const struct config *config, struct
     sensor_state(&s->proc.stats, SENSOR_OFF, off_by_config);
     s->proc.fd = -1;
     if (config->sensors.exec) {
-        int error = exec_sensor_open(&s->exec, s->procdir, s->waker, &options);
+        int error = exec_sensor_open(&s->exec, s->exec_procdir, s->waker, &options);
         if (error)
             return error;
         s->has_exec = true;
@@ -269,9 +269,12 @@ int sources_open(struct sources *s, const struct config *config, uv_loop_t *loop
 {
     memset(s, 0, sizeof *s);
     s->waker = waker;
-    s->procdir = procfs_open("/proc");
+    s->procdir = s->exec_procdir = procfs_open("/proc");
     if (s->procdir < 0)
         return s->procdir;
+    int own = procfs_open_own();
+    if (own >= 0)
+        s->exec_procdir = own;
     int error = open_processes(s, config, merge);
     if (!error)
         error = open_files(s, config, merge);
@@ -341,6 +344,8 @@ void sources_close(struct sources *s)
         proc_sensor_close(&s->proc);
     if (s->has_exec)
         exec_sensor_close(&s->exec);
+    if (s->exec_procdir != s->procdir)
+        close(s->exec_procdir);
     if (s->procdir >= 0)
         close(s->procdir);
 }

@@ -27,6 +27,7 @@
 
 struct sources {
     int procdir;
+    int exec_procdir; /* the exec readers' own instance of procfs, or procdir */
     struct waker *waker;
     struct exec_sensor exec;
     struct proc_sensor proc;

@@ -34,6 +34,11 @@ struct procfs_scratch {
 /* Opens /proc, or a tree like it. A descriptor or a negative errno. */
 int procfs_open(const char *path);
 
+/* An instance of procfs that is mounted nowhere, with the processes only. The first to look up a name in a directory makes everybody else
+ * who looks for it wait (d_alloc_parallel() in fs/dcache.c): in /proc any ps or monitor that was preempted there can hold up a real-time
+ * reader; here there are no others. It ends with its descriptor. That, or a negative errno: before Linux 5.8, without CAP_SYS_ADMIN. */
+int procfs_open_own(void);
+
 /* The directory of one process: pins its identity for the reads that follow. A descriptor, or -ENOENT when it is gone. */
 int procfs_open_process(int procdir, int32_t pid);
 

@@ -178,9 +178,8 @@ int main(int argc, char **argv)
 {
     static const struct option long_options[] = { { "no-realtime", no_argument, NULL, 'r' }, { "level", required_argument, NULL, 'l' },
                                                   { "quiet", no_argument, NULL, 'q' },       { "scan", no_argument, NULL, 's' },
-                                                  { "proc", required_argument, NULL, 'p' },  { NULL, 0, NULL, 0 } };
+                                                  { NULL, 0, NULL, 0 } };
     struct exec_options options = { .level = EXEC_LEVEL_AUTO };
-    const char *procpath = "/proc";
     bool scan = false;
     for (int c; (c = getopt_long(argc, argv, "+", long_options, NULL)) >= 0;) {
         switch (c) {
@@ -196,15 +195,12 @@ int main(int argc, char **argv)
         case 's':
             scan = true;
             break;
-        case 'p':
-            procpath = optarg;
-            break;
         default:
             return 2;
         }
     }
-    int procdir = procfs_open(procpath);
-    if (procdir < 0 || exec_sensor_open(&exec_sensor, procdir, NULL, &options) || proc_sensor_open(&proc_sensor, procdir, NULL)) {
+    int procdir = procfs_open("/proc"), own = procfs_open_own();
+    if (procdir < 0 || exec_sensor_open(&exec_sensor, own < 0 ? procdir : own, NULL, &options) || proc_sensor_open(&proc_sensor, procdir, NULL)) {
         fprintf(stderr, "cannot open the sensors\n");
         return 1;
     }
@@ -217,5 +213,7 @@ int main(int argc, char **argv)
     exec_sensor_close(&exec_sensor);
     proc_sensor_close(&proc_sensor);
     close(procdir);
+    if (own >= 0)
+        close(own);
     return 0;
 }
