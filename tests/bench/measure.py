@@ -84,9 +84,10 @@ def settle(agent, quiet=0.5, timeout=20):
         last = now
 
 
-def exec_load(program, loops, count, pause_us=0):
-    """Runs `loops` loops of `count` execs of the program with tagged arguments; the load program's figures as a dict."""
-    out = subprocess.run([LOAD / "load_exec", str(loops), str(count), str(pause_us), str(program)], capture_output=True, text=True, check=True)
+def exec_load(program, loops, count, pause_us=0, cpu=None):
+    """Runs `loops` loops of `count` execs of the program with tagged arguments, on one CPU or on any; the load program's figures as a dict."""
+    place = ["taskset", "-c", str(cpu)] if cpu is not None else []
+    out = subprocess.run([*place, LOAD / "load_exec", str(loops), str(count), str(pause_us), str(program)], capture_output=True, text=True, check=True)
     words = out.stdout.split()
     return {words[i]: float(words[i + 1]) for i in range(0, len(words) - 1, 2)}
 
