@@ -88,8 +88,8 @@ def test_every_argv_is_captured(program, loops):
             process.wait()
     if summary["exec_state"] != "ok":
         pytest.skip(f"no SCHED_FIFO here: {summary['exec_reason']}")
-    # The scheduler can move a new program to another CPU before its reader looks: then it is counted, not hidden. How often it does is the benchmark's
-    # to say; a busy host does it more.
+    # Where a hypervisor takes the CPU away while its reader looks, the program can go on on another one and end: then it is counted, not hidden.
+    # How often that happens is the benchmark's to say.
     missed = loops * count - int(summary["tagged"])
     assert missed <= loops * count / 20, summary
     assert missed <= int(summary["zombie"]) + int(summary["gone"]), summary
